@@ -1,0 +1,68 @@
+"""What travels between the ingress and a replica, both ways."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.results import Face, Instance
+
+
+@dataclass(frozen=True, slots=True)
+class MaskDetectionOptions:
+    """Per request; None leaves the model's default."""
+
+    face_threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSegmentationOptions:
+    """Per request; None leaves the model's default."""
+
+    score_threshold: float | None = None
+    classes: tuple[str, ...] | None = None
+    """Labels to keep."""
+    max_instances: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One image's call to one replica, but for its pixels, which travel beside it."""
+
+    height: int
+    """Of the upright original image, in pixels; results come back in these."""
+    width: int
+    options: MaskDetectionOptions | InstanceSegmentationOptions
+    deadline: float
+    """Wall clock, seconds since the epoch: it must mean the same on every machine."""
+    request_id: str
+    traceparent: str | None = None
+    """W3C trace context of the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A call with its pixels: uint8 RGB [h, w, 3], resized as the model's ImageSpec says."""
+
+    image: NDArray[np.uint8]
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a replica returns for one image."""
+
+    results: Sequence[Face] | Sequence[Instance]
+    queue_ms: float
+    """Time in the batcher before the run."""
+    run_ms: float
+    """Time of the batch's run plus this image's own finishing."""
+
+
+class CallExpired(Exception):
+    """The call's deadline passed before the model ran."""
+
+
+class ReplicaOverloaded(Exception):
+    """The replica's queue is full."""

@@ -1,0 +1,19 @@
+"""The InstanceSegmentation deployment."""
+
+from ray import serve
+
+from deployments.metrics import ServeBatchMetrics
+from deployments.models.device import DeviceSetting
+from deployments.models.load import load
+from deployments.replica import Replica
+
+
+# Calls beyond two full batches wait at the caller, where the router can still send them to another replica.
+@serve.deployment(max_ongoing_requests=32, max_queued_requests=256, health_check_timeout_s=60)
+class InstanceSegmentation(Replica):
+    """Finds objects and their masks."""
+
+    def __init__(self, card: str, device: DeviceSetting = "auto", threads: int | None = None) -> None:
+        super().__init__(
+            load(card, "instance_segmentation", device, threads), ServeBatchMetrics("instance_segmentation")
+        )

@@ -1,0 +1,1 @@
+"""The networks, how their checkpoints are read, and the embedded weights."""

@@ -1,0 +1,52 @@
+"""Which device a model runs on, and how its input gets there."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deployments.imaging.spec import ImageSpec
+
+DeviceSetting = Literal["auto", "cpu", "cuda"]
+
+
+def choose_device(setting: DeviceSetting) -> torch.device:
+    """``auto`` is CUDA where there is a device, else the CPU."""
+    if setting == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(setting)
+
+
+class Normalizer:
+    """Colour order, scale, mean and std of an ImageSpec, on the device."""
+
+    def __init__(self, spec: ImageSpec, device: torch.device) -> None:
+        self.mean = torch.tensor(spec.mean, device=device).view(1, 3, 1, 1)
+        self.std = torch.tensor(spec.std, device=device).view(1, 3, 1, 1)
+        self.scale = spec.scale
+        self.reverse = spec.color_order == "bgr"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Grey levels [N, 3, H, W], RGB, uint8 or float, to the network's float32 input in the spec's colour order."""
+        if self.reverse:
+            images = images.flip(1)
+        return (images.float() * self.scale - self.mean) / self.std
+
+
+def stack(images: Sequence[NDArray[np.uint8]], height: int, width: int) -> Tensor:
+    """Pictures uint8 [h, w, 3] into the upper left of a zeroed uint8 [N, 3, height, width], on the CPU."""
+    canvas = np.zeros((len(images), height, width, 3), np.uint8)
+    for slot, image in zip(canvas, images, strict=True):
+        slot[: image.shape[0], : image.shape[1]] = image
+    return torch.from_numpy(canvas).permute(0, 3, 1, 2)
+
+
+def inside(sizes: Sequence[tuple[int, int]], height: int, width: int, device: torch.device) -> Tensor:
+    """1 where a picture of the batch has pixels and 0 in its padding: float [N, 1, height, width]."""
+    mask = torch.zeros(len(sizes), 1, height, width, device=device)
+    for slot, (h, w) in zip(mask, sizes, strict=True):
+        slot[:, :h, :w] = 1
+    return mask

@@ -1,0 +1,146 @@
+"""Both stages together: find the faces, cut them from the best pixels there are, classify them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from deployments.calls import Item, MaskDetectionOptions
+from deployments.imaging.spec import KeepRatio
+from deployments.models.card import ModelCard
+from deployments.models.device import Normalizer, inside, stack
+from deployments.models.face_mask.classifier import MaskClassifier, crop_faces
+from deployments.models.face_mask.detector import FaceDetector, detect
+from deployments.results import Box, Face
+
+LOWEST_THRESHOLD = 0.05
+"""Faces below this score are never answered, whatever a request asks."""
+STRIDE = 32
+"""The detector's input is padded to multiples of this."""
+MOST_FACES = 400
+"""Faces a picture, best first: bounds the second stage."""
+
+
+class Network(BaseModel):
+    """Arguments of this architecture in a model card."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    detector_side: int = 640
+    """Longer side in pixels of the picture as the detector sees it; smaller pictures are enlarged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """pixels: uint8 [N, 3, H, W] of the pictures; sizes: their (height, width); small: float [N, 3, h, w], normalised,
+    for the detector; thresholds: the least face score that each picture's request asks for."""
+
+    pixels: Tensor
+    sizes: list[tuple[int, int]]
+    small: Tensor
+    small_sizes: list[tuple[int, int]]
+    thresholds: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class RawFaces:
+    """boxes: float32 [K, 4] in pixels of the image sent; face_scores and mask_probabilities: float32 [K]."""
+
+    boxes: Tensor
+    face_scores: Tensor
+    mask_probabilities: Tensor
+
+
+class FaceMaskModel:
+    """The face-mask model of a card, on a device."""
+
+    def __init__(self, card: ModelCard, weights: Path, device: torch.device) -> None:
+        self.card = card
+        self.device = device
+        self.network = Network.model_validate(card.network)
+        self.normalize = Normalizer(card.image, device)
+        self.resize = KeepRatio(
+            rule="keep_ratio", short_side=self.network.detector_side, long_side=self.network.detector_side
+        )
+        self.detector, self.classifier = FaceDetector(), MaskClassifier()
+        state = load_file(weights)
+        for prefix, part in (("detector.", self.detector), ("classifier.", self.classifier)):
+            part.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+            part.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    def detector_size(self, item: Item) -> tuple[int, int]:
+        """Height and width of the picture as the detector sees it, before padding."""
+        height, width = self.resize.apply(item.image.shape[0], item.image.shape[1])
+        return max(1, height), max(1, width)
+
+    def padded_shape(self, item: Item) -> tuple[int, int]:
+        """The detector's padded input."""
+        height, width = self.detector_size(item)
+        return -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE
+
+    @torch.inference_mode()
+    def collate(self, items: list[Item]) -> Batch:
+        """Send the pictures to the device once; make the detector's smaller ones there."""
+        sizes = [(item.image.shape[0], item.image.shape[1]) for item in items]
+        # One pixel of padding at least, so that crops at a border are the same in every batch.
+        height, width = (max(sides) + 1 for sides in zip(*sizes, strict=True))
+        pixels = stack([item.image for item in items], height, width).to(self.device, non_blocking=True)
+        padded = self.padded_shape(items[0])
+        small_sizes = [self.detector_size(item) for item in items]
+        small = torch.zeros(len(items), 3, *padded, device=self.device)
+        for slot, picture, (h, w), target in zip(small, pixels, sizes, small_sizes, strict=True):
+            whole = picture[None, :, :h, :w].float()
+            resized = F.interpolate(whole, size=target, mode="bilinear", antialias=True, align_corners=False)
+            slot[:, : target[0], : target[1]] = self.normalize(resized.round_())[0]
+        small = small.contiguous(memory_format=torch.channels_last)
+        return Batch(pixels, sizes, small, small_sizes, [self._threshold(item) for item in items])
+
+    @torch.inference_mode()
+    def run(self, batch: Batch) -> list[RawFaces]:
+        """Detect in the small pictures, classify crops of the large ones."""
+        found = detect(self.detector(batch.small), min(batch.thresholds))
+        boxes, scores = [], []
+        pictures = zip(batch.sizes, batch.small_sizes, batch.thresholds, strict=True)
+        for n, ((height, width), (h, w), threshold) in enumerate(pictures):
+            # Only faces that are asked for reach the second stage: a crowd has many doubtful ones.
+            mine = ((found.image == n) & (found.scores >= threshold)).nonzero()[:MOST_FACES, 0]
+            scale = torch.tensor([width / w, height / h] * 2, device=self.device)
+            limit = torch.tensor([width, height] * 2, device=self.device)
+            boxes.append((found.boxes[mine] * scale).clamp(min=0).minimum(limit))
+            scores.append(found.scores[mine])
+        probabilities = torch.split(self._classify(batch, boxes), [len(each) for each in boxes])
+        return [RawFaces(b.cpu(), s.cpu(), p.cpu()) for b, s, p in zip(boxes, scores, probabilities, strict=True)]
+
+    def _classify(self, batch: Batch, boxes: list[Tensor]) -> Tensor:
+        if not sum(len(each) for each in boxes):
+            return torch.zeros(0, device=self.device)
+        height, width = batch.pixels.shape[2:]
+        canvas = self.normalize(batch.pixels) * inside(batch.sizes, height, width, self.device)
+        crops = crop_faces(canvas, boxes).contiguous(memory_format=torch.channels_last)
+        result: Tensor = self.classifier(crops).float().sigmoid()
+        return result
+
+    def finish(self, item: Item, raw: RawFaces) -> list[Face]:
+        """Faces in pixels of the original image, best first."""
+        scale = torch.tensor([item.call.width / item.image.shape[1], item.call.height / item.image.shape[0]] * 2)
+        faces = []
+        rows = zip((raw.boxes * scale).tolist(), raw.face_scores.tolist(), raw.mask_probabilities.tolist(), strict=True)
+        for sides, score, probability in rows:
+            box = Box(*sides)
+            if box.area <= 0:
+                continue
+            if probability >= 0.5:
+                faces.append(Face(box, score, "MASK", probability))
+            else:
+                faces.append(Face(box, score, "NO MASK", 1 - probability))
+        return faces
+
+    def _threshold(self, item: Item) -> float:
+        options = item.call.options
+        assert isinstance(options, MaskDetectionOptions)
+        asked = self.card.thresholds["face_threshold"] if options.face_threshold is None else options.face_threshold
+        return max(asked, LOWEST_THRESHOLD)

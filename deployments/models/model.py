@@ -1,0 +1,32 @@
+"""What a replica needs of a model, whatever its architecture."""
+
+from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
+
+from deployments.calls import Item
+from deployments.models.card import ModelCard
+from deployments.results import Face, Instance
+
+Batch = TypeVar("Batch")
+Raw = TypeVar("Raw")
+
+
+class Model(Protocol, Generic[Batch, Raw]):
+    """A network with its way in and its way out.
+
+    ``collate`` and ``run`` are each called by one thread at a time; ``finish`` by several at once.
+    """
+
+    card: ModelCard
+
+    def padded_shape(self, item: Item) -> tuple[int, int]:
+        """Height and width in pixels that the network sees; only items of equal shape share a batch."""
+
+    def collate(self, items: list[Item]) -> Batch:
+        """Bring items of one padded shape to the device."""
+
+    def run(self, batch: Batch) -> list[Raw]:
+        """Run the network: one raw result an item, in order, on the CPU."""
+
+    def finish(self, item: Item, raw: Raw) -> Sequence[Face] | Sequence[Instance]:
+        """Turn a raw result into values in pixels of the original image."""

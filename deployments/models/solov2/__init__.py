@@ -1,0 +1,1 @@
+"""SOLOv2 instance segmentation (Wang et al., NeurIPS 2020)."""

@@ -1,0 +1,78 @@
+"""From raw outputs to instances: points-NMS, dynamic masks, matrix NMS (SOLOv2, sections 3.3 and 3.4)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from deployments.models.solov2.config import Inference
+from deployments.models.solov2.network import RawOutput
+
+
+class SoftMasks(NamedTuple):
+    """Instances of one picture, best first.
+
+    scores: float32 [K]; labels: int64 [K]; masks: float32 [K, H/4, W/4], probabilities over the padded input.
+    """
+
+    scores: Tensor
+    labels: Tensor
+    masks: Tensor
+
+
+def points_nms(scores: Tensor) -> Tensor:
+    """Zero every cell that its left, upper or upper-left neighbour beats; float [N, C, G, G]."""
+    strongest = F.max_pool2d(scores, kernel_size=2, stride=1, padding=1)[:, :, :-1, :-1]
+    return scores * (strongest == scores)
+
+
+def matrix_nms(scores: Tensor, labels: Tensor, masks: Tensor, areas: Tensor, sigma: float) -> Tensor:
+    """Decay each score by its overlap with better masks of the same label (Gaussian kernel).
+
+    scores: float [K], descending; labels: int64 [K]; masks: float [K, P], 0 or 1; areas: float [K].
+    Returns the decayed scores, float [K].
+    """
+    shared = masks @ masks.T
+    iou = shared / (areas[:, None] + areas[None, :] - shared)
+    iou = (iou * (labels[:, None] == labels[None, :])).triu(diagonal=1)
+    compensation = iou.amax(dim=0)
+    decay = torch.exp(-sigma * iou**2) / torch.exp(-sigma * compensation**2)[:, None]
+    return scores * decay.amin(dim=0)
+
+
+def select(raw: RawOutput, strides: tuple[int, ...], settings: Inference) -> list[SoftMasks]:
+    """Decode a batch; one answer a picture, whatever else the batch holds.
+
+    strides: each level's stride in input pixels, below which a mask's area (in mask pixels) is noise.
+    """
+    scores = [points_nms(logits.float().sigmoid()) for logits in raw.category_logits]
+    flat_scores = torch.cat([s.flatten(2).transpose(1, 2) for s in scores], dim=1)
+    flat_kernels = torch.cat([k.flatten(2).transpose(1, 2) for k in raw.kernels], dim=1)
+    cell_strides = torch.cat(
+        [torch.full((s.shape[2] * s.shape[3],), stride) for s, stride in zip(scores, strides, strict=True)]
+    ).to(flat_scores.device)
+    return [
+        _select_one(*one, cell_strides, settings)
+        for one in zip(flat_scores, flat_kernels, raw.mask_features, strict=True)
+    ]
+
+
+def _select_one(scores: Tensor, kernels: Tensor, features: Tensor, strides: Tensor, settings: Inference) -> SoftMasks:
+    """One picture: scores [cells, classes], kernels [cells, channels], features [channels, h, w], strides [cells]."""
+    cell, label = torch.nonzero(scores > settings.candidate_score, as_tuple=True)
+    score = scores[cell, label]
+    soft = torch.einsum("kc,chw->khw", kernels[cell], features).float().sigmoid()
+    hard = soft > settings.mask_threshold
+    area = hard.sum(dim=(1, 2))
+    large = area > strides[cell]
+    score, label, soft, hard, area = score[large], label[large], soft[large], hard[large], area[large].float()
+    binary = hard.flatten(1).float()
+    score = score * ((soft.flatten(1) * binary).sum(dim=1) / area)
+    order = score.argsort(descending=True, stable=True)[: settings.candidates]
+    score, label, soft, binary, area = score[order], label[order], soft[order], binary[order], area[order]
+    if len(score):
+        score = matrix_nms(score, label, binary, area, settings.nms_sigma)
+    order = score.argsort(descending=True, stable=True)
+    order = order[score[order] >= settings.kept_score][: settings.kept]
+    return SoftMasks(score[order], label[order], soft[order])

@@ -1,0 +1,116 @@
+"""What both deployments share: a model behind a batcher, with thresholds and budget that can change while it runs."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deployments.batch_budget import BatchBudget
+from deployments.batch_observer import BatchObserver
+from deployments.batcher import Batcher, BatcherClosed, DeadlineExceeded, QueueFull
+from deployments.calls import (
+    Answer,
+    Call,
+    CallExpired,
+    InstanceSegmentationOptions,
+    Item,
+    MaskDetectionOptions,
+    ReplicaOverloaded,
+)
+from deployments.imaging.resize import prepare
+from deployments.models.card import Task
+from deployments.models.model import Model
+from deployments.settings import ReplicaSettings
+
+WARM_UP_SIZES = ((480, 640), (640, 480))
+"""Height and width of the pictures that run before a replica is ready."""
+HEALTH_INTERVAL_S = 5.0
+"""A model that answered this recently is healthy without another run."""
+OPTIONS: dict[Task, type[MaskDetectionOptions] | type[InstanceSegmentationOptions]] = {
+    "mask_detection": MaskDetectionOptions,
+    "instance_segmentation": InstanceSegmentationOptions,
+}
+
+
+class Replica:
+    """Serves one model in one process; needs no Ray."""
+
+    def __init__(self, model: Model[Any, Any], observer: BatchObserver | None = None) -> None:
+        self.model = model
+        self.settings = ReplicaSettings()
+        self._last_answer = time.monotonic()
+        self._batcher = Batcher(
+            model.collate,
+            model.run,
+            model.padded_shape,
+            self._budget(),
+            out_of_memory=(MemoryError, torch.OutOfMemoryError),
+            observer=observer,
+        )
+        for height, width in WARM_UP_SIZES:
+            item = self._blank(height, width)
+            model.finish(item, model.run(model.collate([item]))[0])
+
+    def reconfigure(self, user_config: Mapping[str, Any]) -> None:
+        """Take over thresholds and batch budget. Raises ValueError for a setting that is unknown or out of range."""
+        settings = ReplicaSettings.model_validate(user_config)
+        known = self.model.card.thresholds
+        for name in settings.thresholds:
+            if name not in known:
+                raise ValueError(f"unknown threshold {name!r} for {self.model.card.task}; known: {', '.join(known)}")
+        self.settings = settings
+        self._batcher.budget = self._budget()
+
+    async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
+        """Answer for one image, prepared as the model's ImageSpec says: uint8 RGB [h, w, 3].
+
+        Raises CallExpired, ReplicaOverloaded, or what the model raised for this image.
+        """
+        item = Item(image, replace(call, options=self._with_defaults(call.options)))
+        deadline = time.monotonic() + call.deadline - time.time()
+        try:
+            outcome = await self._batcher.submit(item, deadline)
+        except DeadlineExceeded as error:
+            raise CallExpired("the deadline passed before the model ran") from error
+        except (QueueFull, BatcherClosed) as error:
+            raise ReplicaOverloaded(str(error)) from error
+        finished = time.monotonic()
+        results = await asyncio.to_thread(self.model.finish, item, outcome.result)
+        self._last_answer = time.monotonic()
+        run_s = outcome.run_s + self._last_answer - finished
+        return Answer(results, round(outcome.queue_s * 1000, 2), round(run_s * 1000, 2))
+
+    async def ready(self) -> bool:
+        """Answers only once the model is loaded and warm."""
+        return True
+
+    async def check_health(self) -> None:
+        """Run the network, unless it has just answered. Raises what the run raises."""
+        if time.monotonic() - self._last_answer < HEALTH_INTERVAL_S:
+            return
+        await self._batcher.submit(self._blank(*WARM_UP_SIZES[0]))
+        self._last_answer = time.monotonic()
+
+    async def close(self) -> None:
+        """Finish what was accepted, then stop the threads."""
+        await self._batcher.close()
+
+    def _budget(self) -> BatchBudget:
+        return BatchBudget(self.settings.max_batch_images, self.settings.max_batch_pixels)
+
+    def _with_defaults(
+        self, options: MaskDetectionOptions | InstanceSegmentationOptions
+    ) -> MaskDetectionOptions | InstanceSegmentationOptions:
+        defaults = {**self.model.card.thresholds, **self.settings.thresholds}
+        return replace(options, **{k: v for k, v in defaults.items() if getattr(options, k) is None})  # type: ignore[arg-type]
+
+    def _blank(self, height: int, width: int) -> Item:
+        card = self.model.card
+        image = prepare(np.zeros((height, width, 3), np.uint8), card.image)
+        options = self._with_defaults(OPTIONS[card.task]())
+        return Item(image, Call(height, width, options, deadline=float("inf"), request_id="warm-up"))

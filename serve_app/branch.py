@@ -1,0 +1,72 @@
+"""One branch's call to its Serve deployment: transport, deadline, retry, failure as a value."""
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+from ray.exceptions import RayActorError, RayError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from deployments.calls import Answer, Call, CallExpired, ReplicaOverloaded
+from deployments.models.card import ModelCard
+from serve_app.pipeline import BranchFailed, Failure
+
+logger = logging.getLogger("ray.serve")
+
+LARGEST_BY_VALUE = 1024 * 1024
+"""Bytes up to which pixels travel inside the gRPC call; above, through the object store."""
+READY_TIMEOUT_S = 2.0
+
+
+class ServeBranch:
+    """Calls a deployment; every way to fail becomes a BranchFailed that says which."""
+
+    def __init__(self, handle: DeploymentHandle[Any], card: ModelCard) -> None:
+        self.card = card
+        self._by_reference = handle
+        self._by_value = handle.options(_by_reference=False)
+
+    async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
+        """Answer for one prepared image, uint8 RGB [h, w, 3]. Raises BranchFailed, within the call's deadline."""
+        try:
+            async with asyncio.timeout(max(0.0, call.deadline - time.time())):
+                try:
+                    return await self._call(image, call)
+                except RayActorError:
+                    # The replica that had accepted the call died; Serve does not retry such calls, inference may be.
+                    logger.warning("request %s: %s is retried on another replica", call.request_id, self.card.task)
+                    return await self._call(image, call)
+        except (TimeoutError, CallExpired):
+            raise self._failed("deadline_exceeded", "gave no answer before the deadline") from None
+        except (BackPressureError, ReplicaOverloaded):
+            raise self._failed("overloaded", "has too many requests waiting") from None
+        except (RayActorError, DeploymentUnavailableError):
+            raise self._failed("unavailable", "has no replica that can answer") from None
+        except Exception as error:
+            if isinstance(error, RayError) and not hasattr(error, "cause"):
+                raise self._failed("unavailable", "has no replica that can answer") from None
+            logger.exception("request %s: %s failed", call.request_id, self.card.task)
+            raise self._failed("internal", "failed on this image") from None
+
+    async def ready(self) -> bool:
+        """Whether a replica answers within two seconds."""
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                return bool(await self._by_value.ready.remote())
+        except (TimeoutError, RayError, BackPressureError, DeploymentUnavailableError):
+            return False
+
+    async def _call(self, image: NDArray[np.uint8], call: Call) -> Answer:
+        if image.nbytes <= LARGEST_BY_VALUE:
+            answer: Answer = await self._by_value.remote(image, call)
+        else:
+            answer = await self._by_reference.remote(ray.put(image), call)
+        return answer
+
+    def _failed(self, code: str, what: str) -> BranchFailed:
+        return BranchFailed(Failure(code, f"{self.card.task} {what}", self.card.task))

@@ -1,0 +1,41 @@
+"""Typed arguments of the application: ``applications[].args`` in the YAML. Loads no torch."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from deployments.settings import ReplicaSettings
+
+__all__ = ["ReplicaSettings", "Settings"]
+
+
+class Settings(BaseModel):
+    """Every key is checked; an unknown one stops the start."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mask_detection: str = "face_mask"
+    """An embedded model's name, or the path of a model card."""
+    instance_segmentation: str = "solov2_people"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """``auto`` is CUDA where a replica has a device, else the CPU."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads of each model replica; by default half the machine's cores."""
+
+    max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1)
+    """Of one request, also after gzip is undone."""
+    max_images: int = Field(default=64, ge=1)
+    """Of one request."""
+    max_pixels: int = Field(default=64_000_000, ge=1)
+    """Width times height of one image."""
+    timeout_s: float = Field(default=30.0, gt=0)
+    """For one request; a request may ask for less, not for more."""
+
+    decode_threads: int = Field(default=2, ge=1)
+    """Of each ingress replica."""
+    images_in_flight: int = Field(default=32, ge=1)
+    """Images that one ingress replica holds decoded at once."""
+    api_keys_env: str | None = None
+    """Name of an environment variable with comma-separated keys; requests must then carry one."""
+    dialects: tuple[str, ...] = ("native",)
+    """The HTTP dialects that are served."""

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from deployments.calls import Call, Item, MaskDetectionOptions
+from deployments.imaging.decode import decode
+from deployments.imaging.resize import prepare
+from deployments.models.face_mask.model import FaceMaskModel
+from deployments.models.load import load
+from deployments.results import Box, Face
+from tests.photos import SHARED, astronaut, china, grace_hopper, masked_astronaut, needs_shared
+
+PUBLISHED = [
+    ("MASK", Box(455.518, 186.380, 658.829, 442.673)),
+    ("MASK", Box(938.908, 326.986, 1121.080, 586.047)),
+    ("NO MASK", Box(1166.190, 295.552, 1325.621, 496.941)),
+]
+"""PaddleHub's answer for its documentation's family_mask.jpg."""
+
+
+@pytest.fixture(scope="module")
+def model() -> FaceMaskModel:
+    loaded = load("face_mask", "mask_detection", "cpu", threads=1)
+    assert isinstance(loaded, FaceMaskModel)
+    return loaded
+
+
+def item(model: FaceMaskModel, image: NDArray[np.uint8], threshold: float | None = None) -> Item:
+    options = MaskDetectionOptions(model.card.thresholds["face_threshold"] if threshold is None else threshold)
+    call = Call(image.shape[0], image.shape[1], options, deadline=float("inf"), request_id="test")
+    return Item(prepare(image, model.card.image), call)
+
+
+def faces(model: FaceMaskModel, *items: Item) -> list[list[Face]]:
+    return [model.finish(i, raw) for i, raw in zip(items, model.run(model.collate(list(items))), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("photo", "label", "where"),
+    [
+        (astronaut, "NO MASK", Box(180, 75, 267, 175)),
+        (masked_astronaut, "MASK", Box(180, 75, 267, 175)),
+        (grace_hopper, "NO MASK", Box(195, 150, 340, 345)),
+    ],
+)
+def test_real_photos(model: FaceMaskModel, photo: object, label: str, where: Box) -> None:
+    (found,) = faces(model, item(model, photo()))  # type: ignore[operator]
+    assert [face.label for face in found] == [label]
+    assert found[0].box.iou(where) >= 0.5
+    assert found[0].confidence >= 0.9
+
+
+def test_a_landscape_has_no_face(model: FaceMaskModel) -> None:
+    assert faces(model, item(model, china())) == [[]]
+
+
+@needs_shared
+def test_the_published_answer(model: FaceMaskModel) -> None:
+    photo = decode((SHARED / "photos/family_mask.jpg").read_bytes(), max_pixels=10_000_000)
+    (found,) = faces(model, item(model, photo))
+    assert len(found) == len(PUBLISHED)
+    for label, box in PUBLISHED:
+        best = max(found, key=lambda face: face.box.iou(box))
+        assert best.label == label
+        assert best.box.iou(box) >= 0.5
+        assert best.confidence >= 0.9
+
+
+def test_alone_and_in_a_batch_are_the_same(model: FaceMaskModel) -> None:
+    items = [item(model, photo) for photo in (astronaut(), masked_astronaut(), astronaut()[::-1].copy())]
+    items += [item(model, np.zeros((512, 512, 3), np.uint8))]
+    alone = [faces(model, one)[0] for one in items]
+    together = faces(model, *items)
+    assert sum(map(len, alone)) >= 2
+    for one, other in zip(alone, together, strict=True):
+        assert [face.label for face in one] == [face.label for face in other]
+        for a, b in zip(one, other, strict=True):
+            assert abs(a.face_score - b.face_score) <= 1e-4
+            assert abs(a.confidence - b.confidence) <= 1e-4
+            assert a.box.iou(b.box) >= 0.999
+
+
+def test_a_lower_threshold_only_adds(model: FaceMaskModel) -> None:
+    (few,), (many,) = faces(model, item(model, astronaut())), faces(model, item(model, astronaut(), threshold=0.05))
+    assert [face.face_score for face in few] == pytest.approx([face.face_score for face in many[: len(few)]])
+    assert all(face.face_score >= 0.05 for face in many)
+    assert faces(model, item(model, astronaut(), threshold=1.0)) == [[]]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (700, 2), (31, 33)])
+def test_odd_sizes(model: FaceMaskModel, shape: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    (found,) = faces(model, item(model, noise))
+    assert all(0 <= f.box.left < f.box.right <= shape[1] and 0 <= f.box.top < f.box.bottom <= shape[0] for f in found)
+
+
+def test_boxes_come_back_in_pixels_of_the_original(model: FaceMaskModel) -> None:
+    large = np.asarray(torch.from_numpy(astronaut()).repeat_interleave(5, 0).repeat_interleave(5, 1))
+    assert large.shape[0] > model.card.image.resized_size(*large.shape[:2])[0]
+    (found,) = faces(model, item(model, large))
+    (small,) = faces(model, item(model, astronaut()))
+    scaled = Box(*(side * 5 for side in (small[0].box.left, small[0].box.top, small[0].box.right, small[0].box.bottom)))
+    assert found[0].box.iou(scaled) >= 0.9

@@ -1,0 +1,55 @@
+"""One real Serve application for the whole session: start-up is dear, so tests vary the request."""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Everything listens on loopback of a machine that runs tests; a token file would outlive them.
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[str]:
+    """Base URL of the served graph, embedded weights, every dialect."""
+    import ray
+    from ray import serve
+
+    from serve_app.app import build
+    from serve_app.settings import Settings
+
+    # Ray's sockets lie below this folder, and a socket's path may have 107 characters at most.
+    folder = tempfile.mkdtemp(prefix="mg", dir="/tmp")
+    port = free_port()
+    ray.init(
+        _temp_dir=folder,
+        include_dashboard=False,
+        num_cpus=8,
+        object_store_memory=150 * 1024 * 1024,
+        log_to_driver=False,
+    )
+    try:
+        serve.start(http_options={"host": "127.0.0.1", "port": port})
+        serve.run(build(Settings(max_body_bytes=16_000_000, max_pixels=40_000_000)), name="maskgraph")
+        yield f"http://127.0.0.1:{port}"
+        serve.shutdown()
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def client(service: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service, timeout=60) as made:
+        yield made

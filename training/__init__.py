@@ -1,0 +1,1 @@
+"""How the embedded weights were made: one command a model."""
