@@ -10,7 +10,6 @@ exactly when the device is the bottleneck, and at lower load batches are as larg
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,28 +17,15 @@ from functools import partial
 from time import monotonic
 from typing import Generic, TypeVar
 
-from deployments.attempt import BatchError, attempt
+from deployments.attempt import Argument, BatchError, Returned, attempt
 from deployments.batch_budget import BatchBudget, Shape
 from deployments.batch_observer import BatchObserver
-
-__all__ = [
-    "BatchBudget",
-    "BatchError",
-    "BatchObserver",
-    "Batcher",
-    "BatcherClosed",
-    "DeadlineExceeded",
-    "Outcome",
-    "QueueFull",
-]
 
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
-Argument = TypeVar("Argument")
-Returned = TypeVar("Returned")
 
 
 class DeadlineExceeded(Exception):
@@ -131,7 +117,7 @@ class Batcher(Generic[Item, Batch, Result]):
         # collating, collated and running, each of which holds one batch at most.
         self._accepted: set[_Ticket[Item, Result]] = set()
         self._waiting: dict[_Ticket[Item, Result], None] = {}
-        self._retries: deque[list[_Ticket[Item, Result]]] = deque()
+        self._retries: list[list[_Ticket[Item, Result]]] = []
         self._collating: list[_Ticket[Item, Result]] = []
         self._collated: tuple[list[_Ticket[Item, Result]], Batch] | None = None
         self._running: list[_Ticket[Item, Result]] = []
@@ -209,17 +195,17 @@ class Batcher(Generic[Item, Batch, Result]):
     def _take(self) -> list[_Ticket[Item, Result]]:
         """The next batch; empty if there is none yet, or it is not full and the device is busy anyway."""
         while self._retries:
-            if piece := [ticket for ticket in self._retries.popleft() if ticket.alive()]:
+            if piece := [ticket for ticket in self._retries.pop(0) if ticket.alive()]:
                 capacity = self.budget.capacity(piece[0].shape)
                 if rest := piece[capacity:]:
-                    self._retries.appendleft(rest)
+                    self._retry(rest)
                 return piece[:capacity]
         waiting = [ticket for ticket in self._waiting if ticket.alive()]
         group = [ticket for ticket in waiting if ticket.shape == waiting[0].shape]
         if not group:
             return []
         capacity = self.budget.capacity(group[0].shape)
-        if len(group) < capacity:
+        if self._running and len(group) < capacity:
             return []
         for ticket in group[:capacity]:
             del self._waiting[ticket]
@@ -228,7 +214,7 @@ class Batcher(Generic[Item, Batch, Result]):
     def _start_run(self, tickets: list[_Ticket[Item, Result]], batch: Batch) -> None:
         self._collated = None
         if len(tickets) > self.budget.capacity(tickets[0].shape):
-            self._retries.append(tickets)  # The budget shrank since.
+            self._retry(tickets)  # The budget shrank since.
         elif [ticket for ticket in tickets if ticket.alive()]:
             self._running = tickets
             self._start(self._device, partial(self._run_checked, len(tickets)), batch, self._on_ran)
@@ -282,7 +268,10 @@ class Batcher(Generic[Item, Batch, Result]):
             self.budget = self.budget.halved()
             logger.warning("A batch of %d ran out of memory; the budget is now %s", len(tickets), self.budget)
         middle = (len(tickets) + 1) // 2
-        self._retries.extendleft([tickets[middle:], tickets[:middle]])
+        self._retry(tickets[:middle], tickets[middle:])
+
+    def _retry(self, *pieces: list[_Ticket[Item, Result]]) -> None:
+        self._retries = sorted([*self._retries, *pieces], key=lambda piece: piece[0].submitted)
 
     def _expire(self, ticket: _Ticket[Item, Result]) -> None:
         if ticket not in self._running:

@@ -13,6 +13,7 @@ from ray.serve.config import AutoscalingPolicy
 from ray.serve.schema import ServeDeploySchema
 
 from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions
+from deployments.settings import Probability
 from serve_app.marked_yaml import MAX_BYTES, Document, Path, Problem, UnreadableYaml, read_documents
 from serve_app.settings import ReplicaSettings, Settings
 from serve_app.strict_model import StrictModel
@@ -136,7 +137,7 @@ def _settings_schema() -> StrictModel:
 
 @cache
 def _user_config_schema(thresholds: tuple[str, ...]) -> StrictModel:
-    known = _mapping_with("Thresholds", set(thresholds), **dict.fromkeys(thresholds, float))
+    known = _mapping_with("Thresholds", set(thresholds), **dict.fromkeys(thresholds, Probability))
     return StrictModel(ReplicaSettings, {"thresholds": known})
 
 
@@ -145,10 +146,10 @@ def _serve_schema() -> StrictModel:
     """Ray's own schema, with the forms of what it declares as bare mappings."""
     runtime_env_keys = set(inspect.signature(RuntimeEnv).parameters) - {"kwargs"} | RuntimeEnv.known_fields
     config = _mapping_with("RuntimeEnvConfig", set(RuntimeEnvConfig.known_fields))
-    runtime_env = _mapping_with("RuntimeEnv", runtime_env_keys, env_vars=dict[str, str], config=config)
-    return StrictModel(
-        ServeDeploySchema, {"runtime_env": runtime_env | None, "autoscaling_policy": AutoscalingPolicy | None}
+    runtime_env = _mapping_with(
+        "RuntimeEnv", runtime_env_keys, env_vars=dict[str, str], py_modules=list[str], working_dir=str, config=config
     )
+    return StrictModel(ServeDeploySchema, {"runtime_env": runtime_env, "autoscaling_policy": AutoscalingPolicy})
 
 
 def _mapping_with(name: str, keys: set[str], **types: Any) -> type[BaseModel]:

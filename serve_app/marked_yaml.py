@@ -120,7 +120,7 @@ class _Reader:
             raise UnreadableYaml(f"more than {MAX_VALUES} values, aliases written out", node.start_mark.line + 1)
         if len(path) > MAX_DEPTH:
             raise UnreadableYaml(f"nested more than {MAX_DEPTH} deep", node.start_mark.line + 1)
-        if node.tag.startswith(_CORE) and node.tag not in _TAGS:
+        if isinstance(node, yaml.ScalarNode) and node.tag.startswith(_CORE) and node.tag not in _TAGS:
             self.problem(node, path, f"reads as a {node.tag.removeprefix(_CORE)}; quote it to mean text")
         elif node.tag not in _TAGS:
             self.problem(node, path, f"the tag {node.tag} means nothing here")

@@ -35,8 +35,8 @@ class AnalyzeOptions:
     """What a request may set; None leaves the model's or the service's default."""
 
     tasks: tuple[Task, ...] = TASKS
-    mask_detection: MaskDetectionOptions = MaskDetectionOptions()
-    instance_segmentation: InstanceSegmentationOptions = InstanceSegmentationOptions()
+    mask_detection: MaskDetectionOptions = field(default_factory=MaskDetectionOptions)
+    instance_segmentation: InstanceSegmentationOptions = field(default_factory=InstanceSegmentationOptions)
     timeout_s: float | None = None
 
 
@@ -47,7 +47,7 @@ class AnalyzeRequest:
     images: Sequence[EncodedImage | NDArray[np.uint8]]
     """Picture files, or upright uint8 RGB arrays [H, W, 3] where the protocol carries pixels."""
     request_id: str
-    options: AnalyzeOptions = AnalyzeOptions()
+    options: AnalyzeOptions = field(default_factory=AnalyzeOptions)
     traceparent: str | None = None
     keep_pixels: bool = False
     """Whether the answer holds the decoded pictures, for drawing."""
@@ -58,7 +58,7 @@ class Failure:
     """What went wrong with an image (task is None) or with one branch of it."""
 
     code: str
-    """One of unreadable_image, unsupported_format, image_too_large, overloaded, unavailable, deadline_exceeded, internal."""
+    """unreadable_image, unsupported_format, image_too_large, overloaded, unavailable, deadline_exceeded or internal."""
     message: str
     task: Task | None = None
 
@@ -146,27 +146,41 @@ class Pipeline:
     async def _one(
         self, source: EncodedImage | NDArray[np.uint8], request: AnalyzeRequest, deadline: float
     ) -> ImageAnalysis:
-        started = time.monotonic()
         analysis = ImageAnalysis(name=source.name if isinstance(source, EncodedImage) else None)
-        async with self._in_flight:
-            if time.time() >= deadline:
-                analysis.errors.append(Failure("deadline_exceeded", "the deadline passed before the image was decoded"))
-                return analysis
-            try:
-                pixels = await self._pixels(source)
-            except ImageError as error:
-                analysis.errors.append(Failure(error.code, str(error)))
-                return analysis
-            analysis.height, analysis.width = pixels.shape[:2]
-            if request.keep_pixels:
-                analysis.pixels = pixels
-            analysis.timing_ms["decode"] = milliseconds_since(started)
-            await asyncio.gather(
-                *(self._branch(task, pixels, analysis, request, deadline) for task in request.options.tasks)
-            )
-        analysis.people = tie(analysis.faces, analysis.instances)
-        analysis.timing_ms["total"] = milliseconds_since(started)
+        try:
+            async with asyncio.timeout(deadline - time.time()):
+                await self._in_flight.acquire()
+        except TimeoutError:
+            analysis.errors.append(Failure("deadline_exceeded", "the deadline passed before the image was decoded"))
+            return analysis
+        try:
+            await self._fill(analysis, source, request, deadline)
+        finally:
+            self._in_flight.release()
         return analysis
+
+    async def _fill(
+        self,
+        analysis: ImageAnalysis,
+        source: EncodedImage | NDArray[np.uint8],
+        request: AnalyzeRequest,
+        deadline: float,
+    ) -> None:
+        started = time.monotonic()
+        try:
+            pixels = await self._pixels(source)
+        except ImageError as error:
+            analysis.errors.append(Failure(error.code, str(error)))
+            return
+        analysis.height, analysis.width = pixels.shape[:2]
+        if request.keep_pixels:
+            analysis.pixels = pixels
+        analysis.timing_ms["decode"] = milliseconds_since(started)
+        await asyncio.gather(
+            *(self._branch(task, pixels, analysis, request, deadline) for task in request.options.tasks)
+        )
+        analysis.people = await self.on_thread(tie, analysis.faces, analysis.instances)
+        analysis.timing_ms["total"] = milliseconds_since(started)
 
     async def _pixels(self, source: EncodedImage | NDArray[np.uint8]) -> NDArray[np.uint8]:
         if isinstance(source, EncodedImage):
@@ -187,9 +201,14 @@ class Pipeline:
             traceparent=request.traceparent,
         )
         try:
-            answer = await branch(await self.on_thread(prepare, pixels, branch.card.image), call)
+            async with asyncio.timeout(deadline - time.time()):
+                answer = await branch(await self.on_thread(prepare, pixels, branch.card.image), call)
         except BranchFailed as error:
             analysis.errors.append(error.failure)
+            return
+        except TimeoutError:
+            message = f"{task} gave no answer before the deadline"
+            analysis.errors.append(Failure("deadline_exceeded", message, task))
             return
         analysis.timing_ms[task] = {"queue": answer.queue_ms, "run": answer.run_ms}
         if task == "mask_detection":

@@ -26,14 +26,14 @@ class Settings(BaseModel):
     """Of one request, also after gzip is undone."""
     max_images: int = Field(default=64, ge=1)
     """Of one request."""
-    max_pixels: int = Field(default=64_000_000, ge=1)
+    max_pixels: int = Field(default=50_000_000, ge=1)
     """Width times height of one image."""
     timeout_s: float = Field(default=30.0, gt=0)
     """For one request; a request may ask for less, not for more."""
 
     decode_threads: int = Field(default=2, ge=1)
     """Of each ingress replica."""
-    images_in_flight: int = Field(default=32, ge=1)
+    images_in_flight: int = Field(default=16, ge=1)
     """Images that one ingress replica holds decoded at once."""
     api_keys_env: str | None = None
     """Name of an environment variable with comma-separated keys; requests must then carry one."""

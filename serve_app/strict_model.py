@@ -7,7 +7,7 @@ from copy import copy, deepcopy
 from difflib import get_close_matches
 from inspect import isclass
 from types import UnionType, new_class
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Optional, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic.fields import FieldInfo
@@ -26,7 +26,7 @@ class StrictModel:
     ``substitutes`` are the types of fields, by name, that are declared as bare mappings but have a known form.
     """
 
-    def __init__(self, model: type[BaseModel], substitutes: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, model: type[BaseModel], substitutes: Mapping[str, type[BaseModel]] | None = None) -> None:
         self.substitutes = substitutes or {}
         self.form = self._form(model)
         self.rules = self._rules(model)
@@ -35,10 +35,11 @@ class StrictModel:
         """Everything wrong with JSON-like ``value``: first its form, then what validators refuse in the rest of it."""
         formal = self._formal_problems(value)
         yield from formal
+        if any(not problem.path for problem in formal):
+            return
         sound = deepcopy(value)
-        for problem in formal:
-            if not problem.path:
-                return
+        # The deepest first: of a union, one branch can object to a mapping and another to a key in it.
+        for problem in sorted(formal, key=lambda problem: len(problem.path), reverse=True):
             _remove(sound, problem.path)
         try:
             # What a value is deprecated for is no reason to refuse it.
@@ -84,10 +85,16 @@ class StrictModel:
             **{**model.model_config, "extra": extra, "strict": True, "arbitrary_types_allowed": True}  # type: ignore[typeddict-item]
         )
         fields = {
-            name: (_replace_models(self.substitutes.get(name, info.annotation), self._form), copy(info))
+            name: (_replace_models(self._declared(name, info), self._form), copy(info))
             for name, info in model.model_fields.items()
         }
         return create_model(model.__name__, __config__=config, **fields)  # type: ignore[call-overload, no-any-return]
+
+    def _declared(self, name: str, info: FieldInfo) -> Any:
+        if name not in self.substitutes:
+            return info.annotation
+        optional = type(None) in get_args(info.annotation)
+        return Optional[self.substitutes[name]] if optional else self.substitutes[name]  # noqa: UP045
 
     def _rules(self, model: type[BaseModel]) -> type[BaseModel]:
         """``model`` with its validators, but built without its constructor."""
@@ -100,7 +107,7 @@ class StrictModel:
 
 
 def _replace_models(annotation: Any, convert: Any) -> Any:
-    """``annotation`` with each model in it converted, and without the mappings that a union offers beside a model."""
+    """``annotation`` with each model in it converted, and without the bare mappings that a union offers beside one."""
     if isclass(annotation) and issubclass(annotation, BaseModel):
         return convert(annotation)
     if not _models_in(annotation):
@@ -108,7 +115,7 @@ def _replace_models(annotation: Any, convert: Any) -> Any:
     arguments = get_args(annotation)
     if get_origin(annotation) not in (Union, UnionType):
         return get_origin(annotation)[tuple(_replace_models(argument, convert) for argument in arguments)]
-    kept = [argument for argument in arguments if argument is not dict and get_origin(argument) is not dict]
+    kept = [argument for argument in arguments if _models_in(argument) or dict not in (argument, get_origin(argument))]
     return Union[tuple(_replace_models(argument, convert) for argument in kept)]  # noqa: UP007
 
 

@@ -70,7 +70,7 @@ def moving_average(average: Tensor, current: Tensor, updates: Tensor | int) -> T
 
 
 class EpochSampler(Sampler[int]):
-    """Draws each epoch from its own seed, so that a resumed run draws the same; with replacement where weights are given."""
+    """Each epoch from its own seed, so that a resumed run draws the same; with replacement where weights are given."""
 
     def __init__(self, length: int, seed: int, weights: Tensor | None = None, draws: int | None = None) -> None:
         self.length, self.seed, self.weights, self.epoch = length, seed, weights, 0

@@ -8,7 +8,7 @@ STAGE_ENDS = (3, 6, 13, 17)
 
 
 class MobileNetV2(nn.Module):
-    """torchvision's ``mobilenet_v2`` without its classifier; its keys ``features.0`` to ``features.17`` are unchanged."""
+    """torchvision's ``mobilenet_v2`` without its classifier; keys ``features.0`` to ``features.17`` unchanged."""
 
     channels = (24, 32, 96, 320)
 

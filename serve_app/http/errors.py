@@ -1,18 +1,28 @@
-"""Errors of the HTTP side, and the one table that gives failures their status."""
+"""Errors of the HTTP side: the one table that gives failures their status, and the native form of an error."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
+
+import orjson
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.pipeline import Failure
 
+logger = logging.getLogger("ray.serve")
+
 STATUS_OF_FAILURE = {
     "unreadable_image": 400,
-    "unsupported_format": 415,
+    "unsupported_format": 400,
     "image_too_large": 413,
     "overloaded": 503,
     "unavailable": 503,
     "deadline_exceeded": 504,
     "internal": 500,
 }
+PRECEDENCE = (400, 413, 504, 503, 500)
+"""Of several failures the one whose status comes last here stands for all."""
 
 
 class RequestError(Exception):
@@ -37,4 +47,40 @@ def from_failures(failures: Sequence[Failure], image: int | None = None) -> Requ
     return RequestError(status, worst.code, worst.message, image, retry_after_s=1 if status == 503 else None)
 
 
-PRECEDENCE = (400, 415, 413, 504, 503, 500)
+def error_response(error: RequestError, headers: Mapping[str, str] | None = None) -> Response:
+    """The native form: ``{"error": {"code", "message", "image"?}}``."""
+    content: dict[str, str | int] = {"code": error.code, "message": error.message}
+    if error.image is not None:
+        content["image"] = error.image
+    headers = dict(headers or {})
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    return Response(orjson.dumps({"error": content}), error.status, headers, media_type="application/json")
+
+
+class ErrorBoundary:
+    """ASGI middleware: what nobody caught is logged and becomes a 500 that tells a client nothing of our insides."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched_send)
+        except ClientDisconnect:
+            return  # while it sent its body; there is nobody to answer
+        except Exception:
+            if scope["type"] != "http":
+                raise
+            logger.exception("request %s failed", scope.get("state", {}).get("request_id"))
+            if started:
+                raise
+            response = error_response(RequestError(500, "internal", "the service failed on this request"))
+            await response(scope, receive, send)

@@ -1,11 +1,17 @@
 """Bounds on what a request may make us hold, checked before the work that they bound."""
 
+import asyncio
+import re
 import zlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from starlette.requests import Request
 
 from serve_app.http.errors import RequestError
+
+INFLATED_PIECE = 64 * 1024
+"""Bytes that gzip yields at a time: a small chunk may inflate a thousandfold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,26 +26,29 @@ class Limits:
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:
-    """The body, gzip undone. Stops reading at the limit.
+    """The whole body, gzip undone. Raises as ``body_chunks``."""
+    return b"".join([chunk async for chunk in body_chunks(request, limits)])
+
+
+async def body_chunks(request: Request, limits: Limits) -> AsyncIterator[bytes]:
+    """The body as it comes in, gzip undone. Reads nothing beyond the limit.
 
     Raises RequestError: 413 for a body over the limit, 415 for a content encoding other than gzip or identity, 400 for
     a broken gzip stream or a Content-Length that is not a number.
     """
     announced = request.headers.get("content-length")
     if announced is not None:
-        if not announced.isdigit():
-            raise RequestError(400, "bad_request", "Content-Length is not a number")
+        if not re.fullmatch("[0-9]{1,18}", announced):
+            raise RequestError(400, "bad_request", "Content-Length is not a number of bytes")
         check_size(int(announced), limits)
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "", "gzip"):
         raise RequestError(
             415, "unsupported_encoding", f"content encoding {encoding[:40]!r} is not supported; use gzip"
         )
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        check_size(len(body), limits)
-    return inflate(bytes(body), limits) if encoding == "gzip" else bytes(body)
+    chunks = _bounded(request.stream(), limits)
+    async for chunk in _bounded(_inflated(chunks), limits) if encoding == "gzip" else chunks:
+        yield chunk
 
 
 def check_size(size: int, limits: Limits) -> None:
@@ -48,14 +57,34 @@ def check_size(size: int, limits: Limits) -> None:
         raise RequestError(413, "body_too_large", f"the body is larger than the limit of {limits.max_body_bytes} bytes")
 
 
-def inflate(data: bytes, limits: Limits) -> bytes:
-    """Undo gzip, never holding more than the limit."""
+def check_image_count(count: int, limits: Limits) -> None:
+    """Raise RequestError 413 if ``count`` images are over the limit."""
+    if count > limits.max_images:
+        raise RequestError(
+            413, "too_many_images", f"the request has more images than the limit of {limits.max_images} images"
+        )
+
+
+async def _bounded(chunks: AsyncIterator[bytes], limits: Limits) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        check_size(size, limits)
+        yield chunk
+
+
+async def _inflated(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
-        body = stream.decompress(data, limits.max_body_bytes + 1)
+        async for chunk in chunks:
+            piece = stream.decompress(chunk, INFLATED_PIECE)
+            while piece:
+                yield piece
+                await asyncio.sleep(0)  # other requests' turn: nothing else here waits
+                piece = stream.decompress(stream.unconsumed_tail, INFLATED_PIECE)
+            if stream.unused_data:
+                raise RequestError(400, "bad_request", "the gzip body has bytes after its end")
     except zlib.error as error:
         raise RequestError(400, "bad_request", "the body is not valid gzip") from error
-    check_size(len(body), limits)
-    if not stream.eof or stream.unused_data:
-        raise RequestError(400, "bad_request", "the gzip body is truncated or has bytes after its end")
-    return body
+    if not stream.eof:
+        raise RequestError(400, "bad_request", "the gzip body is truncated")

@@ -10,15 +10,10 @@ from typing import Any
 
 import pytest
 
-from deployments.batcher import (
-    BatchBudget,
-    Batcher,
-    BatcherClosed,
-    BatchError,
-    BatchObserver,
-    DeadlineExceeded,
-    QueueFull,
-)
+from deployments.attempt import BatchError
+from deployments.batch_budget import BatchBudget
+from deployments.batch_observer import BatchObserver
+from deployments.batcher import Batcher, BatcherClosed, DeadlineExceeded, QueueFull
 
 PATIENCE_S = 20
 """After which a test that waits for a thread is lost."""
@@ -478,7 +473,7 @@ async def test_a_failed_item_is_freed_at_once(make_batcher: MakeBatcher) -> None
     gc.disable()
     try:
         with pytest.raises(Culprit):
-            await batcher.submit(photo)
+            await batcher.submit(photo, deadline=monotonic() + 1000)
         del photo
         await settled()
         assert alive() is None
@@ -517,6 +512,26 @@ async def test_out_of_memory_halves_the_budget_until_it_is_set_again(make_batche
     assert await submit_all(batcher, photos("abc")) == list("ABC")
     assert recorder.sizes[8:] == [3, 2, 1]
     assert recorder.failures == []
+
+
+async def test_out_of_memory_keeps_the_order(make_batcher: MakeBatcher, device: GatedDevice) -> None:
+    ran: list[str] = []
+
+    def run(batch: list[Photo]) -> list[str]:
+        results = device.run(batch)
+        if len(batch) > 2:
+            raise MemoryError
+        ran.extend(item.name for item in batch)
+        return results
+
+    batcher = make_batcher(run, device.collate)
+    tasks = submitted(batcher, photos("abcdefghijklmnop"))
+    await device.collation()
+    # Collated ahead, for a budget that will not last.
+    assert await device.collation() == "ijklmnop"
+    device.release(100)
+    await asyncio.gather(*tasks)
+    assert ran == list("abcdefghijklmnop")
 
 
 async def test_an_item_that_runs_out_of_memory_alone_fails_and_costs_others_nothing(make_batcher: MakeBatcher) -> None:
@@ -589,6 +604,8 @@ async def test_close_ends_though_all_callers_left(make_batcher: MakeBatcher, dev
     await settled()
     for task in tasks:
         task.cancel()
+    await settled()
+    assert not closing.done()
     device.release()
     await asyncio.wait_for(closing, PATIENCE_S)
     assert all(task.cancelled() for task in tasks)

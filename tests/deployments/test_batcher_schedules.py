@@ -7,21 +7,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pytest
 
 import deployments.batcher
-from deployments.batcher import (
-    BatchBudget,
-    Batcher,
-    BatcherClosed,
-    BatchError,
-    BatchObserver,
-    DeadlineExceeded,
-    Outcome,
-    QueueFull,
-)
+from deployments.attempt import BatchError
+from deployments.batch_budget import BatchBudget
+from deployments.batch_observer import BatchObserver
+from deployments.batcher import Batcher, BatcherClosed, DeadlineExceeded, Outcome, QueueFull
+
+Returned = TypeVar("Returned")
 
 SCHEDULES = 10_000
 BULKS = 20
@@ -106,13 +102,19 @@ class Schedule(BatchObserver):
             (start + self.random.uniform(0, spread), self._budget()) for _ in range(self.random.choice([0, 2]))
         ]
         self.collations = 0
+        self.broken_promises: list[AssertionError] = []
         self.runs: list[int] = []
         self.present: list[Item] = []
         self.queue_length = 0
         self.drops: list[str] = []
         self.failures = 0
         self.batcher = Batcher(
-            self.collate, self.run, lambda item: item.shape, self._budget(), max_queue=self.max_queue, observer=self
+            self._watched(self.collate),
+            self._watched(self.run),
+            lambda item: item.shape,
+            self._budget(),
+            max_queue=self.max_queue,
+            observer=self,
         )
 
     def _item(self, number: int, start: float, spread: float, fault_rate: float, haste: float) -> Item:
@@ -129,6 +131,18 @@ class Schedule(BatchObserver):
 
     def _budget(self) -> BatchBudget:
         return BatchBudget(self.random.randint(1, 8), self.random.choice([50, 400, 10**9]))
+
+    def _watched(self, function: Callable[[list[Item]], Returned]) -> Callable[[list[Item]], Returned]:
+        """Notes failed assertions, which the batcher takes for faults of the device."""
+
+        def watched(items: list[Item]) -> Returned:
+            try:
+                return function(items)
+            except AssertionError as error:
+                self.broken_promises.append(error)
+                raise
+
+        return watched
 
     # The device
 
@@ -227,6 +241,7 @@ class Schedule(BatchObserver):
             await self.batcher.submit(self.items[0])
 
     def _check(self) -> None:
+        assert not self.broken_promises
         for item in self.items:
             self._check_end(item)
         kinds = [type(item.ended) for item in self.items]

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from deployments.models.deformable import DeformableConv2d
 from deployments.models.mobilenet import MobileNetV2
 from deployments.models.resnet import ResNet
-from deployments.models.solov2.config import Architecture
+from deployments.models.solov2.config import Architecture, Deformable
 
 
 class RawOutput(NamedTuple):
@@ -24,11 +25,16 @@ class RawOutput(NamedTuple):
 
 
 class ConvolutionNorm(nn.Module):
-    """Convolution without bias, group norm over 32 groups, ReLU."""
+    """Convolution, group norm over 32 groups, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, size: int = 3) -> None:
+    def __init__(self, inputs: int, outputs: int, size: int = 3, deformable: Deformable | None = None) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
+        if deformable:
+            self.conv: nn.Conv2d = DeformableConv2d(
+                inputs, outputs, size, bias=deformable.bias, modulated=deformable.modulated
+            )
+        else:
+            self.conv = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
         self.gn = nn.GroupNorm(32, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -89,16 +95,21 @@ def resize_bilinear(x: Tensor, size: tuple[int, int]) -> Tensor:
 class MaskFeatureHead(nn.Module):
     """Merges P2 to P5 into one map at stride 4, on which the dynamic kernels run."""
 
-    def __init__(self, channels: int, hidden: int, outputs: int) -> None:
+    def __init__(self, channels: int, hidden: int, outputs: int, deformable: Deformable | None) -> None:
         super().__init__()
         self.convs_all_levels = nn.ModuleList()
         for level in range(4):
             entry = channels + 2 if level == 3 else channels
             widths = [entry] + [hidden] * max(0, level - 1)
             self.convs_all_levels.append(
-                nn.ModuleDict({f"conv{i}": ConvolutionNorm(width, hidden) for i, width in enumerate(widths)})
+                nn.ModuleDict(
+                    {
+                        f"conv{i}": ConvolutionNorm(width, hidden, deformable=deformable)
+                        for i, width in enumerate(widths)
+                    }
+                )
             )
-        self.conv_pred = ConvolutionNorm(hidden, outputs, size=1)
+        self.conv_pred = ConvolutionNorm(hidden, outputs, size=1, deformable=deformable)
 
     def forward(self, pyramid: list[Tensor]) -> Tensor:
         """P2 to P5 to float [N, outputs, H/4, W/4]."""
@@ -109,7 +120,7 @@ class MaskFeatureHead(nn.Module):
         return result
 
     def _raised(self, level: int, x: Tensor) -> Tensor:
-        for convolution in self.convs_all_levels[level].values():  # type: ignore[operator, union-attr]
+        for convolution in self.convs_all_levels[level].values():  # type: ignore[operator]
             x = convolution(x)
             if level > 0:
                 x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
@@ -123,13 +134,26 @@ class Solov2Head(nn.Module):
         super().__init__()
         a = architecture
         self.grids = a.grids
-        widths = [a.fpn_channels] + [a.head_channels] * (a.head_convolutions - 1)
-        self.cls_convs = nn.ModuleList(ConvolutionNorm(width, a.head_channels) for width in widths)
-        widths[0] += 2
-        self.kernel_convs = nn.ModuleList(ConvolutionNorm(width, a.head_channels) for width in widths)
+        self.cls_convs = self._tower(a, a.fpn_channels)
+        self.kernel_convs = self._tower(a, a.fpn_channels + 2)
         self.conv_cls = nn.Conv2d(a.head_channels, a.classes, 3, padding=1)
         self.conv_kernel = nn.Conv2d(a.head_channels, a.kernel_channels, 3, padding=1)
-        self.mask_feature_head = MaskFeatureHead(a.fpn_channels, a.mask_hidden_channels, a.kernel_channels)
+        self.mask_feature_head = MaskFeatureHead(
+            a.fpn_channels,
+            a.mask_hidden_channels,
+            a.kernel_channels,
+            a.deformable if a.deformable and a.deformable.mask_features else None,
+        )
+
+    @staticmethod
+    def _tower(a: Architecture, inputs: int) -> nn.ModuleList:
+        plain = a.head_convolutions - (a.deformable.head_convolutions if a.deformable else 0)
+        return nn.ModuleList(
+            ConvolutionNorm(
+                a.head_channels if i else inputs, a.head_channels, deformable=a.deformable if i >= plain else None
+            )
+            for i in range(a.head_convolutions)
+        )
 
     def forward(self, pyramid: list[Tensor]) -> RawOutput:
         """P2 to P5 (or P6) to the raw output."""
@@ -151,14 +175,23 @@ class Solov2Head(nn.Module):
         return RawOutput(category_logits, kernels, self.mask_feature_head(pyramid))
 
 
+def build_backbone(architecture: Architecture) -> MobileNetV2 | ResNet:
+    """The bottom-up pathway that an architecture names."""
+    deformable = architecture.deformable
+    if architecture.backbone == "mobilenet_v2":
+        return MobileNetV2()
+    if deformable is None:
+        return ResNet(architecture.backbone)
+    return ResNet(architecture.backbone, deformable.backbone_layers, deformable.modulated)
+
+
 class Solov2(nn.Module):
     """Backbone, feature pyramid and head."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        name = architecture.backbone
-        self.backbone = MobileNetV2() if name == "mobilenet_v2" else ResNet(int(name.removeprefix("resnet")))
+        self.backbone = build_backbone(architecture)
         self.neck = FeaturePyramid(self.backbone.channels, architecture.fpn_channels, len(architecture.grids))
         self.mask_head = Solov2Head(architecture)
 

@@ -1,0 +1,43 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Ray's sockets lie below the temporary folder, and a socket's path may have 107 characters at most: a long TMPDIR would
+# stop Ray. Without it Ray takes the system's; RAY_TMPDIR overrides both.
+RAY_ENV := env -u TMPDIR RAY_USAGE_STATS_ENABLED=0
+
+.PHONY: serve test check format protos
+
+# Token authentication stays on, which Ray sets up by itself for the cluster that it starts here: http_options.host keeps
+# only the photos' port on loopback, while Ray's own ports listen on every interface.
+serve: .venv/runtime
+	$(BIN)/maskgraph check serve_config.yaml
+	$(RAY_ENV) $(BIN)/serve run serve_config.yaml
+
+test: .venv/tests
+	$(RAY_ENV) $(BIN)/python -m pytest
+
+check: .venv/tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/maskgraph check serve_config.yaml $(wildcard configs/*.yaml)
+
+format: .venv/tests
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+protos: .venv/tests
+	$(BIN)/python -m serve_app.grpc.generate
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+# An existing environment keeps its Python; only what pyproject.toml asks for is brought up to date.
+.venv/runtime: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --editable .
+	touch $@
+
+.venv/tests: .venv/runtime
+	$(BIN)/python -m pip install --group test
+	touch $@

@@ -1,0 +1,215 @@
+"""TensorFlow Serving's gRPC API: ``PredictionService`` Predict and GetModelMetadata, ``ModelService`` GetModelStatus.
+
+The classes are plain; whoever serves them gives each method the request and a context, and sends the code and details
+that the context holds when a method raises.
+"""
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+import grpc  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.detections import (
+    LABEL,
+    MODELS,
+    PICTURE,
+    SIGNATURE,
+    AnswerTooLarge,
+    analyze_options,
+    columns,
+    model_inputs,
+    model_outputs,
+    model_version,
+    pictures,
+)
+from serve_app.grpc.call import CallRefused, GrpcContext, invalid, metadata_of, refusals, refuse_failures, request_id
+from serve_app.grpc.protos.tensorflow_pb2 import SignatureDef
+from serve_app.grpc.protos.tensorflow_serving_pb2 import (
+    GetModelMetadataRequest,
+    GetModelMetadataResponse,
+    GetModelStatusRequest,
+    GetModelStatusResponse,
+    ModelSpec,
+    ModelVersionStatus,
+    PredictRequest,
+    PredictResponse,
+    SignatureDefMap,
+    StatusProto,
+)
+from serve_app.grpc.tf_tensors import read_images, read_option, tensor_info, write_tensors
+from serve_app.pipeline import AnalyzeOptions, AnalyzeRequest, EncodedImage, Pipeline
+from serve_app.pixels import RequestLimits
+from serve_app.traceparent import well_formed
+
+METHOD = "tensorflow/serving/predict"
+
+
+class PredictionService:
+    """``tensorflow.serving.PredictionService``."""
+
+    def __init__(self, pipeline: Pipeline, limits: RequestLimits) -> None:
+        self._pipeline = pipeline
+        self._limits = limits
+
+    async def Predict(self, request: PredictRequest, grpc_context: GrpcContext) -> PredictResponse:
+        """Find faces or instances in ``inputs["images"]``; the outputs are those of ``detections.model_outputs``."""
+        with refusals(grpc_context):
+            model = known_model(self._pipeline, request.model_spec)
+            check_signature(request.model_spec)
+            wanted = wanted_outputs(model, request.output_filter)
+            if request.ByteSize() > self._limits.max_body_bytes:
+                limit = self._limits.max_body_bytes
+                raise invalid(f"the request is over the limit of {limit} bytes")
+            check_inputs(model, request)
+            options = self._options(model, request)
+            try:
+                images = await self._pipeline.on_thread(read_images, request.inputs["images"], self._limits)
+            except ValueError as error:
+                refuse_input("images", error)
+            return await self._answer(model, request.model_spec, wanted, images, options, metadata_of(grpc_context))
+
+    async def GetModelMetadata(
+        self, request: GetModelMetadataRequest, grpc_context: GrpcContext
+    ) -> GetModelMetadataResponse:
+        """A model's signature. DT_STRING stands for all kinds of ``images``; every other input may be left out."""
+        with refusals(grpc_context):
+            model = known_model(self._pipeline, request.model_spec)
+            if not request.metadata_field:
+                raise invalid("metadata_field must name signature_def")
+            for field in request.metadata_field:
+                if field != "signature_def":
+                    raise invalid(f"Metadata field {field[:100]} is not supported")
+            signature = SignatureDef(
+                inputs={name: tensor_info(name, spec) for name, spec in model_inputs(model).items()},
+                outputs={name: tensor_info(name, spec) for name, spec in model_outputs(model).items()},
+                method_name=METHOD,
+            )
+            response = GetModelMetadataResponse(model_spec=answered_spec(self._pipeline, model, ""))
+            response.metadata["signature_def"].Pack(SignatureDefMap(signature_def={SIGNATURE: signature}))
+            return response
+
+    def _options(self, model: str, request: PredictRequest) -> AnalyzeOptions:
+        given = {}
+        for name, spec in model_inputs(model).items():
+            if name != "images" and name in request.inputs:
+                try:
+                    given[name] = read_option(request.inputs[name], spec)
+                except ValueError as error:
+                    refuse_input(name, error)
+        try:
+            return analyze_options(model, given, self._pipeline.branches["instance_segmentation"].card.labels)
+        except ValueError as error:
+            raise invalid(str(error)) from None
+
+    async def _answer(
+        self,
+        model: str,
+        spec: ModelSpec,
+        wanted: list[str],
+        images: list[EncodedImage | NDArray[np.uint8]],
+        options: AnalyzeOptions,
+        metadata: dict[str, str],
+    ) -> PredictResponse:
+        request = AnalyzeRequest(
+            images,
+            request_id=request_id(metadata),
+            options=options,
+            traceparent=well_formed(metadata.get("traceparent")),
+        )
+        found = (await self._pipeline.analyze(request)).images
+        refuse_failures([image.errors for image in found])
+        labels = {task: self._pipeline.branches[task].card.labels for task in MODELS[model]}
+        try:
+            made = await self._pipeline.on_thread(columns, model, found, labels, wanted)
+            if PICTURE in wanted:
+                made[PICTURE] = np.array(await pictures(self._pipeline, request, found), np.object_)
+        except AnswerTooLarge as error:
+            raise CallRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from None
+        return PredictResponse(
+            outputs=await self._pipeline.on_thread(write_tensors, made),
+            model_spec=answered_spec(self._pipeline, model, spec.signature_name or SIGNATURE),
+        )
+
+
+class ModelService:
+    """``tensorflow.serving.ModelService``."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    async def GetModelStatus(self, request: GetModelStatusRequest, grpc_context: GrpcContext) -> GetModelStatusResponse:
+        """AVAILABLE where a replica answers, else LOADING."""
+        with refusals(grpc_context):
+            model = known_model(self._pipeline, request.model_spec)
+            ready = [await self._pipeline.branches[task].ready() for task in MODELS[model]]
+            status = ModelVersionStatus(
+                version=model_version(model, self._pipeline.branches),
+                state="AVAILABLE" if all(ready) else "LOADING",
+                status=StatusProto(error_code="OK"),
+            )
+            return GetModelStatusResponse(model_version_status=[status])
+
+
+def known_model(pipeline: Pipeline, spec: ModelSpec) -> str:
+    """The model that a ModelSpec names. Raises CallRefused for another name, version or label."""
+    name = spec.name
+    if not name:
+        raise invalid(f"model_spec.name is missing; models: {', '.join(MODELS)}")
+    choice = spec.WhichOneof("version_choice")
+    if name not in MODELS:
+        raise CallRefused(
+            grpc.StatusCode.NOT_FOUND,
+            f"Servable not found for request: Latest({name[:100]}); models: {', '.join(MODELS)}",
+        )
+    version = model_version(name, pipeline.branches)
+    if choice == "version" and spec.version.value != version:
+        raise CallRefused(
+            grpc.StatusCode.NOT_FOUND,
+            f"Servable not found for request: Specific({name}, {spec.version.value}); its version is {version}",
+        )
+    if choice == "version_label" and spec.version_label != LABEL:
+        raise invalid(f"Unrecognized servable version label: {spec.version_label[:100]}; the label is {LABEL}")
+    return name
+
+
+def check_signature(spec: ModelSpec) -> None:
+    """Raise CallRefused for a signature that there is not, with TensorFlow Serving's code."""
+    if spec.signature_name not in ("", SIGNATURE):
+        raise CallRefused(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            f'Serving signature key "{spec.signature_name[:100]}" not found; the signature is {SIGNATURE}',
+        )
+
+
+def wanted_outputs(model: str, output_filter: Sequence[str]) -> list[str]:
+    """The outputs to send: all of the model's without a filter. Raises CallRefused for others and for repeated ones."""
+    known = list(model_outputs(model))
+    for name in output_filter:
+        if name not in known:
+            raise invalid(f"output tensor alias not found in signature: {name[:100]}; outputs: {', '.join(known)}")
+    if len(set(output_filter)) < len(output_filter):
+        raise invalid("output_filter has a duplicate output tensor alias")
+    return list(output_filter) or known
+
+
+def check_inputs(model: str, request: PredictRequest) -> None:
+    """Raise CallRefused where ``images`` is missing or an input is none of the model's."""
+    known = model_inputs(model)
+    for name in request.inputs:
+        if name not in known:
+            raise invalid(f"input tensor alias not found in signature: {name[:100]}; inputs: {', '.join(known)}")
+    if "images" not in request.inputs:
+        raise invalid("the input images is missing")
+
+
+def refuse_input(name: str, error: ValueError) -> NoReturn:
+    """Raise CallRefused for what is wrong with an input."""
+    raise invalid(f"input {name}: {error}") from None
+
+
+def answered_spec(pipeline: Pipeline, model: str, signature: str) -> ModelSpec:
+    """The ModelSpec of an answer."""
+    version = model_version(model, pipeline.branches)
+    return ModelSpec(name=model, version={"value": version}, signature_name=signature)

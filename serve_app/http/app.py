@@ -1,0 +1,55 @@
+"""Puts the HTTP side together: the dialects asked for, health, documentation, keys."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from fastapi import APIRouter, FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serve_app.http import native, paddlehub, roboflow, service
+from serve_app.http.auth import ApiKeys
+from serve_app.http.errors import ErrorBoundary, RequestError, error_response
+from serve_app.http.limits import Limits
+from serve_app.http.request_id import RequestId
+from serve_app.pipeline import Pipeline
+
+DIALECTS: Mapping[str, Callable[[Pipeline, Limits], APIRouter]] = {
+    "native": native.routes,
+    "paddlehub": paddlehub.routes,
+    "roboflow": roboflow.routes,
+}
+CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+def create_app(pipeline: Pipeline, limits: Limits, dialects: Sequence[str], api_keys: frozenset[str]) -> FastAPI:
+    """The HTTP application; without ``api_keys`` it is open. Raises ValueError for a dialect that does not exist."""
+    app = FastAPI(
+        title="Maskgraph",
+        version="1",
+        description="Face-mask detection and instance segmentation of photos in one answer.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for dialect in dialects:
+        if dialect not in DIALECTS:
+            raise ValueError(f"unknown dialect {dialect!r}; known: {', '.join(DIALECTS)}")
+        app.include_router(DIALECTS[dialect](pipeline, limits))
+    app.include_router(service.routes(pipeline))
+    app.add_exception_handler(HTTPException, _routing_error)
+    if api_keys:
+        app.add_middleware(ApiKeys, keys=api_keys)
+    app.add_middleware(ErrorBoundary)
+    app.add_middleware(RequestId)  # added last, so outermost: errors carry the id too
+    return app
+
+
+async def _routing_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = {
+        404: f"there is no {request.scope['path'][:200]!r} here; see /docs",
+        405: f"{request.method[:20]} is not allowed on {request.scope['path'][:200]!r}",
+    }.get(error.status_code, error.detail)
+    refusal = RequestError(error.status_code, CODES.get(error.status_code, "bad_request"), message)
+    return error_response(refusal, error.headers)

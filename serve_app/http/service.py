@@ -1,0 +1,39 @@
+"""What operators and the curious ask, beside the dialects: health, models, documentation."""
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from serve_app.http.docs_page import docs_page
+from serve_app.pipeline import Pipeline
+
+
+def routes(pipeline: Pipeline) -> APIRouter:
+    """``/livez``, ``/readyz``, ``/models``, ``/docs`` and ``/``."""
+    router = APIRouter()
+
+    @router.get("/livez", summary="Whether this process answers")
+    async def livez() -> Response:
+        return JSONResponse({"live": True})
+
+    @router.get("/readyz", summary="Whether every model answers", responses={503: {"description": "One does not"}})
+    async def readyz() -> Response:
+        models = await pipeline.ready()
+        ready = all(models.values())
+        return JSONResponse({"ready": ready, "models": models}, 200 if ready else 503)
+
+    @router.get("/models", summary="The cards of the models that are served")
+    async def models() -> Response:
+        # Where the weights lie is the operator's own business.
+        cards = [branch.card.model_dump(mode="json", exclude={"weights"}) for branch in pipeline.branches.values()]
+        return JSONResponse({"models": cards})
+
+    @router.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        return HTMLResponse(docs_page(request.app.openapi()))
+
+    @router.get("/", include_in_schema=False)
+    async def root() -> Response:
+        return JSONResponse({"service": "maskgraph", "routes": ["/analyze", "/models", "/livez", "/readyz", "/docs"]})
+
+    return router

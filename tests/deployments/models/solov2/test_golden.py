@@ -1,0 +1,154 @@
+"""mmdetection's own SOLOv2 against ours, on the reference outputs of ../shared/golden."""
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from deployments.calls import Call, InstanceSegmentationOptions, Item
+from deployments.imaging.masks import decode_rle
+from deployments.imaging.resize import prepare
+from deployments.imaging.spec import ImageSpec
+from deployments.models.card import ModelCard
+from deployments.models.solov2.config import Architecture
+from deployments.models.solov2.model import Batch, Solov2Model
+from tests.photos import SHARED
+
+GOLDEN = SHARED / "golden"
+ARCHITECTURES = {
+    "solov2-light_r18_fpn_ms-3x_coco": Architecture(
+        backbone="resnet18", head_channels=256, head_convolutions=2, kernel_channels=128
+    ),
+    "solov2_r50_fpn_1x_coco": Architecture(),
+}
+
+pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the reference outputs of ../shared/golden are not here")
+
+
+@dataclass
+class Run:
+    """One golden file beside what our model makes of its picture."""
+
+    golden: dict[str, Any]
+    model: Solov2Model
+    item: Item
+    batch: Batch
+
+
+def reference_weights(name: str, golden: dict[str, Any]) -> dict[str, torch.Tensor]:
+    module_spec = importlib.util.spec_from_file_location("golden_weights", GOLDEN / "weights.py")
+    assert module_spec is not None
+    assert module_spec.loader is not None
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    arrays = module.state_dict(json.loads(str(golden["state_shapes"])), int(golden["seed"]), name)
+    return {key: torch.from_numpy(np.asarray(array)) for key, array in arrays.items()}
+
+
+@pytest.fixture(scope="module", params=sorted(ARCHITECTURES))
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    name = request.param
+    with np.load(GOLDEN / f"{name}.npz") as file:
+        golden = {key: file[key] for key in file.files}
+    weights = tmp_path_factory.mktemp("golden") / "weights.safetensors"
+    save_file(reference_weights(name, golden), weights)
+    long_side, short_side = sorted((int(side) for side in golden["scale"]), reverse=True)
+    card = ModelCard(
+        name="golden",
+        version="1",
+        task="instance_segmentation",
+        architecture="solov2",
+        network=ARCHITECTURES[name].model_dump(),
+        weights=weights.name,
+        labels=tuple(f"class {i}" for i in range(80)),
+        image=ImageSpec.model_validate(
+            {
+                "color_order": "rgb",
+                "resize": {"rule": "keep_ratio", "short_side": short_side, "long_side": long_side},
+                "interpolation": "opencv_bilinear",
+                "pad_multiple": 32,
+                "mean": [123.675, 116.28, 103.53],
+                "std": [58.395, 57.12, 57.375],
+            }
+        ),
+        thresholds={"score_threshold": 0.0},
+        licence="none",
+    )
+    model = Solov2Model(card, weights, torch.device("cpu"))
+    weights.unlink()
+    image = golden["image_bgr"][:, :, ::-1]
+    call = Call(image.shape[0], image.shape[1], InstanceSegmentationOptions(), float("inf"), "golden")
+    item = Item(prepare(np.ascontiguousarray(image), card.image), call)
+    yield Run(golden, model, item, model.collate([item]))
+
+
+def test_resize(run: Run) -> None:
+    np.testing.assert_array_equal(run.item.image[:, :, ::-1], run.golden["resized_bgr"])
+    assert list(run.batch.images.shape) == run.golden["input_shape"].tolist()
+
+
+@torch.inference_mode()
+def test_feature_pyramid(run: Run) -> None:
+    network = run.model.network
+    pyramid = network.neck(network.backbone(run.batch.images))
+    np.testing.assert_allclose([level.mean() for level in pyramid], run.golden["fpn_mean"], atol=1e-4)
+    np.testing.assert_allclose([level.std() for level in pyramid], run.golden["fpn_std"], rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_raw_outputs(run: Run) -> None:
+    raw = run.model.network(run.batch.images)
+    for ours, key in (
+        (raw.category_logits[-1], "cls_logits_last"),
+        (raw.category_logits[0][:, :8], "cls_logits_first_slice"),
+        (raw.kernels[-1], "kernels_last"),
+        (raw.mask_features[:, ::16, ::4, ::4], "mask_feature_slice"),
+    ):
+        np.testing.assert_allclose(ours.numpy(), run.golden[key], atol=1e-3, err_msg=key)
+
+
+def intersection_over_union(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    return float(np.count_nonzero(one & other) / np.count_nonzero(one | other))
+
+
+@pytest.mark.parametrize(
+    ("layout", "tolerance", "close"),
+    [(torch.contiguous_format, 1e-4, 1e-5), (torch.channels_last, 2e-4, 1e-4)],
+    ids=["contiguous", "channels_last"],
+)
+def test_final_answer(run: Run, layout: torch.memory_format, tolerance: float, close: float) -> None:
+    # Channels last, which is served, sums in another order than the reference did: enough to flip a mask pixel at
+    # exactly one half, and so to move a small instance's score.
+    run.model.network.to(memory_format=layout)  # type: ignore[call-overload]
+    (raw,) = run.model.run(Batch(run.batch.images.contiguous(memory_format=layout)))
+    scores, labels = run.golden["scores"], run.golden["labels"]
+    shape = tuple(run.golden["masks_shape"])
+    masks = np.unpackbits(run.golden["masks_packed"], count=int(np.prod(shape))).reshape(shape).astype(bool)
+    instances = run.model.finish(run.item, raw)
+    assert len(instances) == len(scores)
+    np.testing.assert_allclose([one.score for one in instances], scores, rtol=0, atol=tolerance)
+    order = ranked_alike(scores, labels, [one.label_id for one in instances], close)
+    for instance, index in zip(instances, order, strict=True):
+        ours = decode_rle(instance.mask).astype(bool)
+        assert intersection_over_union(ours, masks[index]) >= 0.999
+        assert instance.area == np.count_nonzero(ours)
+
+
+def ranked_alike(scores: NDArray[np.float32], labels: NDArray[np.int64], found: list[int], close: float) -> list[int]:
+    """Index of the reference instance for each of ours: neighbours with scores this close may have swapped."""
+    left = list(range(len(scores)))
+    order = []
+    for rank, label in enumerate(found):
+        index = next(i for i in left if labels[i] == label)
+        assert abs(float(scores[index]) - float(scores[rank])) < close, f"rank {rank} is label {label}"
+        left.remove(index)
+        order.append(index)
+    return order

@@ -1,0 +1,146 @@
+"""A module imports only from floors below its own, and what must start fast loads no torch."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = (
+    {"deployments.results"},
+    {"deployments.imaging", "deployments.calls", "deployments.settings"},
+    {"deployments.models"},
+    {
+        "deployments.batcher",
+        "deployments.batch_budget",
+        "deployments.batch_observer",
+        "deployments.attempt",
+        "deployments.metrics",
+    },
+    {"deployments.replica", "deployments.mask_detection", "deployments.instance_segmentation"},
+    {
+        "serve_app.settings",
+        "serve_app.people",
+        "serve_app.pipeline",
+        "serve_app.branch",
+        "serve_app.pixels",
+        "serve_app.detections",
+    },
+    {"serve_app.http", "serve_app.grpc"},
+    {"serve_app.ingress"},
+    {
+        "serve_app.app",
+        "serve_app.local",
+        "serve_app.predict",
+        "serve_app.check",
+        "serve_app.strict_model",
+        "serve_app.marked_yaml",
+    },
+    {"serve_app.cli"},
+)
+"""Bottom up. A name is a module, or a package with all that is in it."""
+INGRESS_AND_BELOW = FLOORS[5] | FLOORS[6] | FLOORS[7]
+LIGHT = {
+    "deployments.results",
+    "deployments.imaging",
+    "deployments.calls",
+    "deployments.settings",
+    "deployments.models.card",
+}
+"""All that an ingress replica takes from the deployments: none of it loads torch."""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {module_name(path): path for top in ("deployments", "serve_app") for path in (ROOT / top).rglob("*.py")}
+MODULES = sorted(SOURCES.keys() - {"deployments", "serve_app"})
+
+
+def is_in(module: str, names: set[str]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in names)
+
+
+def floor(module: str) -> int:
+    floors = [number for number, names in enumerate(FLOORS) if is_in(module, names)]
+    assert floors, f"{module} has no floor; give it one in FLOORS"
+    return floors[0]
+
+
+def own_imports(module: str) -> Iterator[str]:
+    """Modules of this project that a module imports, inside functions too."""
+    for node in ast.walk(ast.parse(SOURCES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in SOURCES else str(node.module) for name in inner]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] in ("deployments", "serve_app"))
+
+
+def same_package(one: str, other: str) -> bool:
+    """Whether both lie in one package, or in one that the floors name as a whole."""
+    named = {name for names in FLOORS for name in names}
+    return one.rpartition(".")[0] == other.rpartition(".")[0] or any(
+        is_in(one, {name}) and is_in(other, {name}) for name in named
+    )
+
+
+def test_the_sources_are_found() -> None:
+    assert {"deployments.results", "serve_app.pipeline", "serve_app.ingress"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_one_floor(module: str) -> None:
+    assert sum(is_in(module, names) for names in FLOORS) == 1, "give it one in FLOORS"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_from_floors_below_or_its_own_package(module: str) -> None:
+    wrong = [
+        name
+        for name in own_imports(module)
+        if not (floor(name) < floor(module) or (floor(name) == floor(module) and same_package(name, module)))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if is_in(name, INGRESS_AND_BELOW)])
+def test_the_ingress_and_below_take_only_what_is_light(module: str) -> None:
+    heavy = [name for name in own_imports(module) if name.startswith("deployments") and not is_in(name, LIGHT)]
+    assert heavy == []
+
+
+def loaded(module: str, *watched: str) -> list[str]:
+    """Which of the ``watched`` modules a fresh interpreter has loaded after importing ``module``."""
+    code = f"import {module}, sys; print(*(name for name in {watched} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("module", ["serve_app.ingress", "serve_app.http.app", "serve_app.pipeline", "serve_app.check"])
+def test_importing_the_ingress_or_what_it_stands_on_loads_no_torch(module: str) -> None:
+    assert loaded(module, "torch") == []
+
+
+@pytest.mark.parametrize("module", ["serve_app.cli", "serve_app.pipeline", *sorted(LIGHT - {"deployments.imaging"})])
+def test_light_modules_load_neither_torch_nor_ray(module: str) -> None:
+    assert loaded(module, "torch", "ray") == []
+
+
+def test_imaging_loads_neither_torch_nor_ray() -> None:
+    modules = [name for name in MODULES if is_in(name, {"deployments.imaging"})]
+    assert loaded(", ".join(modules), "torch", "ray") == []
+
+
+def test_the_watch_for_loaded_modules_sees_them() -> None:
+    assert loaded("json.decoder", "json", "torch") == ["json"]

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from deployments.results import Box, Face
+from training.data import Picture
+from training.evaluate import average_precision, match_faces
+
+
+def test_perfect_detections_score_one() -> None:
+    assert average_precision([0.9, 0.8], [True, True], truths=2) == 1
+
+
+def test_by_hand() -> None:
+    # Hits at ranks 1 and 3 of 2 truths: 0.5 * 1 + 0.5 * 2/3.
+    assert average_precision([0.9, 0.8, 0.7], [True, False, True], truths=2) == pytest.approx(0.5 + 1 / 3)
+
+
+def test_what_is_missed_costs_recall() -> None:
+    assert average_precision([0.9], [True], truths=4) == 0.25
+
+
+def picture(boxes: list[tuple[int, int, int, int]], labels: list[int]) -> Picture:
+    return Picture(
+        "test",
+        np.zeros((100, 100, 3), np.uint8),
+        np.array(boxes, np.float32),
+        np.array(labels),
+        [],
+        np.zeros(len(labels), bool),
+    )
+
+
+def face(box: tuple[int, int, int, int], score: float, label: str = "MASK") -> Face:
+    return Face(Box(*box), score, label, 1.0)  # type: ignore[arg-type]
+
+
+def test_a_second_box_on_the_same_face_is_wrong() -> None:
+    found = [face((0, 0, 10, 10), 0.9), face((0, 0, 10, 9), 0.8)]
+    assert match_faces(found, picture([(0, 0, 10, 10)], [1]), "MASK") == [(0.9, True), (0.8, False)]
+
+
+def test_an_incorrectly_worn_mask_does_not_count_either_way() -> None:
+    both = picture([(0, 0, 10, 10), (50, 50, 60, 60)], [1, 3])
+    assert match_faces([face((50, 50, 60, 60), 0.9)], both, "MASK") == []
+    assert match_faces([face((50, 50, 60, 60), 0.9, "NO MASK")], both, "NO MASK") == []
+
+
+def test_the_wrong_label_is_wrong() -> None:
+    found = [face((0, 0, 10, 10), 0.9, "NO MASK")]
+    assert match_faces(found, picture([(0, 0, 10, 10)], [1]), "NO MASK") == [(0.9, False)]
