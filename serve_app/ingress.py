@@ -1,17 +1,37 @@
-"""The Ingress deployment: every HTTP route, on CPU replicas that load no torch."""
+"""The Ingress deployment: every HTTP route and gRPC method, on CPU replicas that load no torch."""
 
 import os
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import grpc  # type: ignore[import-untyped]
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.models.card import Task, card_path, read_card
+from serve_app.api_keys import carries_key
 from serve_app.branch import ServeBranch
-from serve_app.http.app import create_app
-from serve_app.http.limits import Limits
+from serve_app.grpc.call import CallRefused, GrpcContext, metadata_of, refusals
+from serve_app.grpc.open_inference import OpenInferenceService
+from serve_app.grpc.tf_serving import ModelService, PredictionService
+from serve_app.http.app import DIALECTS, create_app
+from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
-from serve_app.settings import Settings
+from serve_app.settings import Dialect, Settings
+
+
+def delegated(dialect: Dialect, service: str, method: str) -> Callable[..., Awaitable[Any]]:
+    """A gRPC method of the deployment, by whose name Serve dispatches, that a service object of it answers."""
+
+    async def call(self: Any, request: Any, grpc_context: GrpcContext) -> Any:
+        with refusals(grpc_context):
+            if dialect not in self.settings.dialects:
+                raise CallRefused(grpc.StatusCode.UNIMPLEMENTED, f"{dialect} is switched off in the settings")
+            if self.api_keys and not carries_key(metadata_of(grpc_context), self.api_keys):
+                raise CallRefused(grpc.StatusCode.UNAUTHENTICATED, "a valid API key is needed in x-api-key")
+        return await getattr(getattr(self, service), method)(request, grpc_context)
+
+    return call
 
 
 @serve.deployment(max_ongoing_requests=64, max_queued_requests=256)
@@ -21,22 +41,40 @@ class Ingress:
 
     def __init__(self, settings: dict[str, Any], **handles: DeploymentHandle[Any]) -> None:
         self.settings = Settings.model_validate(settings)
-        self.branches: dict[Task, ServeBranch] = {
+        branches: dict[Task, ServeBranch] = {
             task: ServeBranch(handles[task], read_card(card_path(getattr(self.settings, task))))  # type: ignore[misc]
             for task in handles
         }
+        self.pipeline = Pipeline(
+            branches,
+            max_pixels=self.settings.max_pixels,
+            timeout_s=self.settings.timeout_s,
+            decode_threads=self.settings.decode_threads,
+            images_in_flight=self.settings.images_in_flight,
+        )
+        self.limits = Limits(self.settings.max_body_bytes, self.settings.max_images, self.settings.max_pixels)
+        variable = self.settings.api_keys_env
+        keys = os.environ.get(variable, "").split(",") if variable else []
+        self.api_keys = frozenset(key.strip() for key in keys if key.strip())
+        if variable and not self.api_keys:
+            raise ValueError(f"api_keys_env names {variable}, which holds no key: the service would be open")
+        self.open_inference = OpenInferenceService(self.pipeline, self.limits)
+        self.prediction_service = PredictionService(self.pipeline, self.limits)
+        self.model_service = ModelService(self.pipeline)
 
     def __serve_build_asgi_app__(self) -> Any:
-        settings = self.settings
-        pipeline = Pipeline(
-            self.branches,
-            max_pixels=settings.max_pixels,
-            timeout_s=settings.timeout_s,
-            decode_threads=settings.decode_threads,
-            images_in_flight=settings.images_in_flight,
-        )
-        limits = Limits(settings.max_body_bytes, settings.max_images, settings.max_pixels)
-        keys = os.environ.get(settings.api_keys_env, "") if settings.api_keys_env else ""
-        return create_app(
-            pipeline, limits, settings.dialects, frozenset(key.strip() for key in keys.split(",") if key.strip())
-        )
+        dialects = [dialect for dialect in self.settings.dialects if dialect in DIALECTS]
+        return create_app(self.pipeline, self.limits, dialects, self.api_keys)
+
+    ServerLive = delegated("open_inference", "open_inference", "ServerLive")
+    ServerReady = delegated("open_inference", "open_inference", "ServerReady")
+    ModelReady = delegated("open_inference", "open_inference", "ModelReady")
+    ServerMetadata = delegated("open_inference", "open_inference", "ServerMetadata")
+    ModelMetadata = delegated("open_inference", "open_inference", "ModelMetadata")
+    ModelInfer = delegated("open_inference", "open_inference", "ModelInfer")
+    ModelConfig = delegated("open_inference", "open_inference", "ModelConfig")
+    ModelStatistics = delegated("open_inference", "open_inference", "ModelStatistics")
+    RepositoryIndex = delegated("open_inference", "open_inference", "RepositoryIndex")
+    Predict = delegated("tf_serving", "prediction_service", "Predict")
+    GetModelMetadata = delegated("tf_serving", "prediction_service", "GetModelMetadata")
+    GetModelStatus = delegated("tf_serving", "model_service", "GetModelStatus")

@@ -9,13 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from serve_app.detections import MODELS, AnswerTooLarge, analyze_options, model_version
-from serve_app.http.limits import Limits
+from serve_app.limits import Limits
 from serve_app.open_inference_tensors import (
     DENSE_MASKS,
-    IMAGES,
     Image,
     Tensor,
-    TensorSpec,
     check_images,
     output_specs,
     output_tensors,
@@ -104,11 +102,11 @@ class Statistics:
     compute_output: Duration = field(default_factory=Duration)
 
 
-DURATIONS = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")
-
-
 class OpenInference:
-    """The models of a pipeline in the protocol's terms. Statistics are this object's own: of one replica's transport."""
+    """The models of a pipeline in the protocol's terms.
+
+    Statistics are this object's own: what one ingress replica was asked over one transport since it started.
+    """
 
     def __init__(self, pipeline: Pipeline, limits: Limits) -> None:
         self.pipeline = pipeline
@@ -130,8 +128,15 @@ class OpenInference:
         """Whether a replica answers, for each of a model's tasks."""
         return all([await self.pipeline.branches[task].ready() for task in MODELS[model]])
 
+    async def states(self) -> dict[str, str]:
+        """READY or UNAVAILABLE, of each model."""
+        ready = await self.pipeline.ready()
+        return {
+            model: "READY" if all(ready[task] for task in tasks) else "UNAVAILABLE" for model, tasks in MODELS.items()
+        }
+
     def properties(self, model: str) -> dict[str, str]:
-        """What metadata tells beyond the tensors: what serves each task, labels, parameters, the other kind of input."""
+        """What metadata tells beyond the tensors: each task's model and labels, parameters, the kinds of input."""
         properties = {INPUT: "BYTES [N]: picture files; or UINT8 [N, H, W, 3]: upright RGB pixels"}
         for task in MODELS[model]:
             card = self.pipeline.branches[task].card
@@ -198,11 +203,6 @@ class OpenInference:
 def bad_input(error: ValueError) -> InferenceError:
     """What is wrong with the input, as the error of the request."""
     return InferenceError("bad_request", f"input {INPUT}: {error}")
-
-
-def input_specs() -> dict[str, TensorSpec]:
-    """What every model takes."""
-    return {INPUT: IMAGES}
 
 
 def known_parameters(model: str) -> list[str]:

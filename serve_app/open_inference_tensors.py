@@ -16,7 +16,7 @@ from deployments.imaging.masks import decode_rle
 from deployments.models.card import Task
 from deployments.results import Box
 from serve_app.detections import MODELS, AnswerTooLarge, output_name
-from serve_app.http.limits import Limits
+from serve_app.limits import Limits
 from serve_app.pipeline import EncodedImage, ImageAnalysis
 from serve_app.pixels import check_batch_shape
 
@@ -35,6 +35,11 @@ class TensorSpec:
 
     datatype: str
     shape: tuple[int, ...]
+
+    @property
+    def config_type(self) -> str:
+        """The datatype as Triton's model configuration names it."""
+        return "TYPE_STRING" if self.datatype == "BYTES" else f"TYPE_{self.datatype}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ def check_images(datatype: str, shape: Sequence[int], limits: Limits) -> None:
         check_batch_shape(shape, limits)
     elif datatype != "BYTES":
         raise ValueError(
-            "the datatype must be BYTES (picture files) or UINT8 (pixels [N, H, W, 3]), " + f"not {datatype[:40]!r}"
+            f"the datatype must be BYTES (picture files) or UINT8 (pixels [N, H, W, 3]), not {datatype[:40]!r}"
         )
     elif len(shape) not in (1, 2) or shape[0] < 1 or list(shape[1:]) not in ([], [1]):
         raise ValueError(f"the shape of BYTES must be [N] or [N, 1], not {list(shape)[:8]}")
@@ -213,7 +218,7 @@ def _filled(
 
 def _people(images: Sequence[ImageAnalysis]) -> list[tuple[int, tuple[int, int, str]]]:
     """Image index, and row of the instance, row of the face or -1, and whether it wears a mask, of each person."""
-    people = []
+    people: list[tuple[int, tuple[int, int, str]]] = []
     instances_before = faces_before = 0
     for index, image in enumerate(images):
         for person in image.people:

@@ -1,27 +1,14 @@
 """Images that come as numbers instead of files: their shapes and ranges, checked before they become pictures."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-class RequestLimits(Protocol):
-    """What one request may send."""
-
-    @property
-    def max_body_bytes(self) -> int: ...
-
-    @property
-    def max_images(self) -> int: ...
-
-    @property
-    def max_pixels(self) -> int:
-        """Width times height of one image."""
+from serve_app.limits import Limits
 
 
-def check_batch_shape(shape: Sequence[int], limits: RequestLimits) -> None:
+def check_batch_shape(shape: Sequence[int], limits: Limits) -> None:
     """Raise ValueError unless ``shape`` is [N, H, W, 3] within the limits."""
     if len(shape) != 4 or shape[3] != 3 or min(shape) < 1:
         raise ValueError(f"the shape must be [N, H, W, 3], not {list(shape)[:8]}")

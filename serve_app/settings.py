@@ -1,12 +1,14 @@
 """Typed arguments of the application: ``applications[].args`` in the YAML. Loads no torch."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.settings import ReplicaSettings
 
 __all__ = ["ReplicaSettings", "Settings"]
+
+Dialect = Literal["native", "paddlehub", "kserve", "tf_serving", "open_inference", "roboflow"]
 
 
 class Settings(BaseModel):
@@ -37,5 +39,5 @@ class Settings(BaseModel):
     """Images that one ingress replica holds decoded at once."""
     api_keys_env: str | None = None
     """Name of an environment variable with comma-separated keys; requests must then carry one."""
-    dialects: tuple[str, ...] = ("native",)
-    """The HTTP dialects that are served."""
+    dialects: tuple[Dialect, ...] = get_args(Dialect)
+    """The protocols that are served; ``kserve`` is KServe V1 and TensorFlow Serving over REST, ``tf_serving`` gRPC."""

@@ -70,8 +70,8 @@ def read_pickle(stream: IO[bytes]) -> Pickle:
                 raise ValueError(f"a pickle of more than {MAX_INSTRUCTIONS} instructions")
             machine.step(opcode.name, argument)
         return Pickle(machine.stack.pop(), machine.persistent)
-    except (IndexError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
-        raise ValueError(f"a malformed pickle: {type(error).__name__}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+        raise ValueError(f"a malformed pickle: {str(error)[:200] or type(error).__name__}") from error
 
 
 def called(value: Any) -> str:

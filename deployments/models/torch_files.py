@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -101,7 +102,7 @@ def _tensor(value: Any, stored: Callable[[str], bytes], flat: dict[str, Tensor])
     if 0 in shape:
         return torch.empty(shape, dtype=dtype)
     if key not in flat:
-        flat[key] = torch.frombuffer(bytearray(stored(key)), dtype=torch.uint8)
+        flat[key] = torch.from_numpy(np.frombuffer(bytearray(stored(key)), np.uint8))
     elements = flat[key].numel() // dtype.itemsize
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     # the first bound refuses views that repeat elements, with which a small file could fill the memory

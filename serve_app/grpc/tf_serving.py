@@ -39,8 +39,8 @@ from serve_app.grpc.protos.tensorflow_serving_pb2 import (
     StatusProto,
 )
 from serve_app.grpc.tf_tensors import read_images, read_option, tensor_info, write_tensors
+from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, AnalyzeRequest, EncodedImage, Pipeline
-from serve_app.pixels import RequestLimits
 from serve_app.traceparent import well_formed
 
 METHOD = "tensorflow/serving/predict"
@@ -49,7 +49,7 @@ METHOD = "tensorflow/serving/predict"
 class PredictionService:
     """``tensorflow.serving.PredictionService``."""
 
-    def __init__(self, pipeline: Pipeline, limits: RequestLimits) -> None:
+    def __init__(self, pipeline: Pipeline, limits: Limits) -> None:
         self._pipeline = pipeline
         self._limits = limits
 

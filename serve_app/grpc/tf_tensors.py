@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from serve_app.detections import TensorSpec
 from serve_app.grpc.protos.tensorflow_pb2 import DataType, TensorInfo, TensorProto, TensorShapeProto
+from serve_app.limits import Limits
 from serve_app.pipeline import EncodedImage
-from serve_app.pixels import RequestLimits, check_batch_shape, from_floats
+from serve_app.pixels import check_batch_shape, from_floats
 
 MAX_RANK = 8
 IMAGE_TYPES = ("DT_STRING", "DT_UINT8", "DT_FLOAT")
@@ -24,7 +25,7 @@ VALUES: Mapping[str, str] = {
 NUMPY: Mapping[str, str] = {"DT_FLOAT": "<f4", "DT_INT32": "<i4", "DT_UINT8": "u1"}
 
 
-def read_images(tensor: TensorProto, limits: RequestLimits) -> list[EncodedImage | NDArray[np.uint8]]:
+def read_images(tensor: TensorProto, limits: Limits) -> list[EncodedImage | NDArray[np.uint8]]:
     """Images from DT_STRING files [N], DT_UINT8 [N, H, W, 3], or DT_FLOAT [N, H, W, 3] in 0 to 255.
 
     Raises ValueError for another type or shape, for values that do not fill the shape, and for what is over the limits.

@@ -7,16 +7,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve_app.http import native, paddlehub, roboflow, service
+from serve_app.http import kserve, native, open_inference, paddlehub, roboflow, service
 from serve_app.http.auth import ApiKeys
 from serve_app.http.errors import ErrorBoundary, RequestError, error_response
-from serve_app.http.limits import Limits
 from serve_app.http.request_id import RequestId
+from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
 
 DIALECTS: Mapping[str, Callable[[Pipeline, Limits], APIRouter]] = {
     "native": native.routes,
     "paddlehub": paddlehub.routes,
+    "kserve": kserve.routes,
+    "open_inference": open_inference.routes,
     "roboflow": roboflow.routes,
 }
 CODES = {404: "not_found", 405: "method_not_allowed"}

@@ -33,7 +33,8 @@ from serve_app.detections import (
 from serve_app.http.dialect import told
 from serve_app.http.errors import RequestError, from_failures
 from serve_app.http.kserve_request import PredictBody, parse
-from serve_app.http.limits import Limits, read_body
+from serve_app.http.limits import read_body
+from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeRequest, ImageAnalysis, Pipeline
 from serve_app.traceparent import well_formed
 

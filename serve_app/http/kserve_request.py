@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from serve_app.detections import PICTURE, SIGNATURE, analyze_options, model_outputs
 from serve_app.http.dialect import decode_base64
 from serve_app.http.errors import RequestError
-from serve_app.http.limits import Limits, check_image_count
+from serve_app.http.limits import check_image_count
+from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, EncodedImage
 from serve_app.pixels import check_batch_shape, from_floats
 

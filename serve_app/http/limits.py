@@ -4,25 +4,14 @@ import asyncio
 import re
 import zlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 from starlette.requests import Request
 
 from serve_app.http.errors import RequestError
+from serve_app.limits import Limits
 
 INFLATED_PIECE = 64 * 1024
 """Bytes that gzip yields at a time: a small chunk may inflate a thousandfold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one request may send."""
-
-    max_body_bytes: int
-    """Also after gzip is undone."""
-    max_images: int
-    max_pixels: int
-    """Width times height of one image."""
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:

@@ -8,7 +8,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from serve_app.http.errors import RequestError
-from serve_app.http.limits import Limits, body_chunks, check_image_count
+from serve_app.http.limits import body_chunks, check_image_count
+from serve_app.limits import Limits
 
 MAX_TEXT_FIELDS = 100
 MAX_TEXT_BYTES = 64 * 1024

@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serve_app.http.errors import PRECEDENCE, RequestError, error_response, from_failures
-from serve_app.http.limits import Limits
 from serve_app.http.native_answer import Picture, PictureFormat, annotated, write_answer
 from serve_app.http.native_openapi import RESPONSES, request_body_and_parameters
 from serve_app.http.native_request import Image, read_request
 from serve_app.http.negotiation import best_offer
+from serve_app.limits import Limits
 from serve_app.pipeline import Analysis, AnalyzeRequest, ImageAnalysis, Pipeline, milliseconds_since
 from serve_app.traceparent import well_formed
 

@@ -12,9 +12,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from starlette.requests import Request
 
 from serve_app.http.errors import RequestError
-from serve_app.http.limits import Limits, body_chunks, check_image_count, read_body
+from serve_app.http.limits import body_chunks, check_image_count, read_body
 from serve_app.http.multipart import read_form
 from serve_app.http.native_options import NativeOptions, parse_options
+from serve_app.limits import Limits
 from serve_app.pipeline import EncodedImage, Failure, ImageAnalysis, Pipeline
 
 LONGEST_NAME = 255

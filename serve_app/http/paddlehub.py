@@ -18,8 +18,9 @@ from deployments.results import Face, Instance
 from serve_app.http import paddlehub_v1
 from serve_app.http.dialect import analyze, decode_base64, parse_json, told, validate
 from serve_app.http.errors import RequestError
-from serve_app.http.limits import Limits, check_image_count, read_body
+from serve_app.http.limits import check_image_count, read_body
 from serve_app.http.paddlehub_v1 import MASK_MODULE, MODULES
+from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, ImageAnalysis, Pipeline
 
 MAX_DENSE_BYTES = 512 * 1024 * 1024

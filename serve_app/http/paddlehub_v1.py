@@ -20,8 +20,9 @@ from starlette.responses import Response
 
 from serve_app.http.dialect import analyze, decode_base64, drawn_jpeg, parse_json, told
 from serve_app.http.errors import RequestError
-from serve_app.http.limits import Limits, check_image_count, read_body
+from serve_app.http.limits import check_image_count, read_body
 from serve_app.http.multipart import read_form
+from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, ImageAnalysis, Pipeline
 
 MASK_MODULE = "pyramidbox_lite_server_mask"

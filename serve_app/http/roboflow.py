@@ -16,9 +16,10 @@ from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions
 from deployments.models.card import TASKS, Task
 from serve_app.http.dialect import analyze, decode_base64, drawn_jpeg, parse_json, told, validate
 from serve_app.http.errors import RequestError
-from serve_app.http.limits import Limits, check_image_count, read_body
+from serve_app.http.limits import check_image_count, read_body
 from serve_app.http.multipart import read_form
 from serve_app.http.roboflow_answer import MaskFormat, answer_json
+from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, ImageAnalysis, Pipeline
 
 TASK_TYPES: dict[Task, str] = {"mask_detection": "object-detection", "instance_segmentation": "instance-segmentation"}

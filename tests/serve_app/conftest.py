@@ -15,7 +15,7 @@ from deployments.imaging.masks import encode_rle
 from deployments.models.card import ModelCard, Task, card_path, read_card
 from deployments.results import Box, Face, Instance
 from serve_app.http.app import create_app
-from serve_app.http.limits import Limits
+from serve_app.limits import Limits
 from serve_app.pipeline import BranchFailed, Failure, Pipeline
 from tests.photos import astronaut, png
 

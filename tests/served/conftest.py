@@ -5,9 +5,12 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # Everything listens on loopback of a machine that runs tests; a token file would outlive them.
@@ -20,9 +23,23 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+GRPC_SERVICES = yaml.safe_load((Path(__file__).parents[2] / "serve_config.yaml").read_text())["grpc_options"]
+"""As the default application serves them, but for the port."""
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the served graph answers."""
+
+    http: str
+    """Base URL."""
+    grpc: str
+    """host:port"""
+
+
 @pytest.fixture(scope="session")
-def service() -> Iterator[str]:
-    """Base URL of the served graph, embedded weights, every dialect."""
+def addresses() -> Iterator[Addresses]:
+    """The served graph: embedded weights, every dialect."""
     import ray
     from ray import serve
 
@@ -40,13 +57,22 @@ def service() -> Iterator[str]:
         log_to_driver=False,
     )
     try:
-        serve.start(http_options={"host": "127.0.0.1", "port": port})
+        grpc_port = free_port()
+        serve.start(
+            http_options={"host": "127.0.0.1", "port": port}, grpc_options=GRPC_SERVICES | {"port": grpc_port}
+        )
         serve.run(build(Settings(max_body_bytes=16_000_000, max_pixels=40_000_000)), name="maskgraph")
-        yield f"http://127.0.0.1:{port}"
+        yield Addresses(f"http://127.0.0.1:{port}", f"127.0.0.1:{grpc_port}")
         serve.shutdown()
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def service(addresses: Addresses) -> str:
+    """Base URL of the served graph."""
+    return addresses.http
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from deployments.models.solov2.config import Inference
 from deployments.models.solov2.network import RawOutput
 
+CANDIDATES_AT_ONCE = 256
+
 
 class SoftMasks(NamedTuple):
     """Instances of one picture, best first.
@@ -61,18 +63,31 @@ def select(raw: RawOutput, strides: tuple[int, ...], settings: Inference) -> lis
 def _select_one(scores: Tensor, kernels: Tensor, features: Tensor, strides: Tensor, settings: Inference) -> SoftMasks:
     """One picture: scores [cells, classes], kernels [cells, channels], features [channels, h, w], strides [cells]."""
     cell, label = torch.nonzero(scores > settings.candidate_score, as_tuple=True)
-    score = scores[cell, label]
-    soft = torch.einsum("kc,chw->khw", kernels[cell], features).float().sigmoid()
-    hard = soft > settings.mask_threshold
-    area = hard.sum(dim=(1, 2))
+    # Thousands of candidates may pass: their masks are weighed some at a time, and made again for those that are kept.
+    weighed = [_weigh(kernels[part], features, settings.mask_threshold) for part in torch.split(cell, CANDIDATES_AT_ONCE)]
+    area, certainty = (torch.cat(parts) for parts in zip(*weighed, strict=True)) if weighed else (cell, cell)
     large = area > strides[cell]
-    score, label, soft, hard, area = score[large], label[large], soft[large], hard[large], area[large].float()
-    binary = hard.flatten(1).float()
-    score = score * ((soft.flatten(1) * binary).sum(dim=1) / area)
+    cell, label, area = cell[large], label[large], area[large]
+    score = scores[cell, label] * certainty[large]
     order = score.argsort(descending=True, stable=True)[: settings.candidates]
-    score, label, soft, binary, area = score[order], label[order], soft[order], binary[order], area[order]
+    score, label, area = score[order], label[order], area[order]
+    soft = _soft_masks(kernels[cell[order]], features)
     if len(score):
+        binary = (soft > settings.mask_threshold).flatten(1).float()
         score = matrix_nms(score, label, binary, area, settings.nms_sigma)
     order = score.argsort(descending=True, stable=True)
     order = order[score[order] >= settings.kept_score][: settings.kept]
     return SoftMasks(score[order], label[order], soft[order])
+
+
+def _soft_masks(kernels: Tensor, features: Tensor) -> Tensor:
+    """Mask probabilities of dynamic 1x1 kernels [K, channels] on features [channels, h, w]: float32 [K, h, w]."""
+    return torch.einsum("kc,chw->khw", kernels, features).float().sigmoid()
+
+
+def _weigh(kernels: Tensor, features: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Area in mask pixels and mean probability inside of each kernel's mask, both float [K]."""
+    soft = _soft_masks(kernels, features)
+    hard = soft > threshold
+    area = hard.sum(dim=(1, 2)).float()
+    return area, (soft * hard).sum(dim=(1, 2)) / area

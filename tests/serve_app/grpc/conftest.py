@@ -11,7 +11,7 @@ from serve_app.grpc.protos.tensorflow_serving_pb2_grpc import (
     add_PredictionServiceServicer_to_server,
 )
 from serve_app.grpc.tf_serving import ModelService, PredictionService
-from serve_app.http.limits import Limits
+from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
 
 

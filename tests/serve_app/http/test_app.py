@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from serve_app.http.app import create_app
-from serve_app.http.limits import Limits
+from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
 from tests.serve_app.conftest import FakeBranch, client_of
 

@@ -19,8 +19,8 @@ from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions
 from deployments.imaging.draw import draw
 from serve_app import detections
 from serve_app.http import kserve
-from serve_app.http.limits import Limits
 from serve_app.http.request_id import RequestId
+from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
 from tests.photos import png
 from tests.serve_app.conftest import HEIGHT, WIDTH, FakeBranch, client_of, person_mask

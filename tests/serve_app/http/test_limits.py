@@ -9,7 +9,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from serve_app.http.errors import RequestError
-from serve_app.http.limits import Limits, read_body
+from serve_app.http.limits import read_body
+from serve_app.limits import Limits
 
 LIMITS = Limits(max_body_bytes=1_000_000, max_images=8, max_pixels=100)
 

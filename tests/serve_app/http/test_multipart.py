@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from serve_app.http.errors import RequestError
-from serve_app.http.limits import Limits
 from serve_app.http.multipart import Part, read_form
+from serve_app.limits import Limits
 
 LIMITS = Limits(max_body_bytes=1_000_000, max_images=3, max_pixels=100)
 

@@ -17,7 +17,7 @@ from deployments.imaging.draw import draw, encode_picture
 from deployments.imaging.masks import decode_rle, encode_rle
 from deployments.results import Box, Face
 from serve_app.http.app import create_app
-from serve_app.http.limits import Limits
+from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
 from tests.photos import astronaut, jpeg, png
 from tests.serve_app.conftest import HEIGHT, WIDTH, FakeBranch, client_of, person_mask

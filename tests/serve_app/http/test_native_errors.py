@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from serve_app.http.app import create_app
-from serve_app.http.limits import Limits
+from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
 from tests.photos import astronaut, jpeg, png
 from tests.serve_app.conftest import LIMITS, FakeBranch, client_of

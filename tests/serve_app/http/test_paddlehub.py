@@ -21,7 +21,7 @@ from deployments.imaging.masks import decode_rle, encode_rle
 from deployments.results import Box, Face, Instance
 from serve_app.http import app as app_module
 from serve_app.http import paddlehub, paddlehub_v1
-from serve_app.http.limits import Limits
+from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
 from tests.photos import SHARED, astronaut, jpeg, needs_shared, png
 from tests.serve_app.conftest import HEIGHT, WIDTH, FakeBranch, client_of

@@ -20,8 +20,8 @@ from deployments.imaging.masks import decode_rle, encode_rle
 from deployments.results import Box, Face, Instance
 from serve_app.http import app as app_module
 from serve_app.http import roboflow
-from serve_app.http.limits import Limits
 from serve_app.http.roboflow_answer import outline
+from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
 from tests.photos import jpeg, png
 from tests.serve_app.conftest import HEIGHT, WIDTH, FakeBranch, client_of, person_mask

@@ -2,22 +2,19 @@
 
 import importlib.util
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 
 from deployments.calls import Call, InstanceSegmentationOptions, Item
 from deployments.imaging.masks import decode_rle
 from deployments.imaging.resize import prepare
-from deployments.imaging.spec import ImageSpec
-from deployments.models.card import ModelCard
+from deployments.imaging.spec import KeepRatio
+from deployments.models.convert import convert
 from deployments.models.solov2.config import Architecture
 from deployments.models.solov2.model import Batch, Solov2Model
 from tests.photos import SHARED
@@ -54,40 +51,26 @@ def reference_weights(name: str, golden: dict[str, Any]) -> dict[str, torch.Tens
 
 
 @pytest.fixture(scope="module", params=sorted(ARCHITECTURES))
-def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     name = request.param
     with np.load(GOLDEN / f"{name}.npz") as file:
         golden = {key: file[key] for key in file.files}
-    weights = tmp_path_factory.mktemp("golden") / "weights.safetensors"
-    save_file(reference_weights(name, golden), weights)
+    checkpoint = tmp_path_factory.mktemp("golden") / "epoch_12.pth"
+    torch.save({"meta": {}, "state_dict": reference_weights(name, golden)}, checkpoint)
+    weights = checkpoint.with_suffix(".safetensors")
+    card = convert(checkpoint, weights, "golden", "none")
+    checkpoint.unlink()
+    assert Architecture.model_validate(card.network) == ARCHITECTURES[name]
     long_side, short_side = sorted((int(side) for side in golden["scale"]), reverse=True)
-    card = ModelCard(
-        name="golden",
-        version="1",
-        task="instance_segmentation",
-        architecture="solov2",
-        network=ARCHITECTURES[name].model_dump(),
-        weights=weights.name,
-        labels=tuple(f"class {i}" for i in range(80)),
-        image=ImageSpec.model_validate(
-            {
-                "color_order": "rgb",
-                "resize": {"rule": "keep_ratio", "short_side": short_side, "long_side": long_side},
-                "interpolation": "opencv_bilinear",
-                "pad_multiple": 32,
-                "mean": [123.675, 116.28, 103.53],
-                "std": [58.395, 57.12, 57.375],
-            }
-        ),
-        thresholds={"score_threshold": 0.0},
-        licence="none",
-    )
+    resize = KeepRatio(rule="keep_ratio", short_side=short_side, long_side=long_side)
+    image_spec = card.image.model_copy(update={"resize": resize})
+    card = card.model_copy(update={"image": image_spec, "thresholds": {"score_threshold": 0.0}})
     model = Solov2Model(card, weights, torch.device("cpu"))
     weights.unlink()
     image = golden["image_bgr"][:, :, ::-1]
     call = Call(image.shape[0], image.shape[1], InstanceSegmentationOptions(), float("inf"), "golden")
     item = Item(prepare(np.ascontiguousarray(image), card.image), call)
-    yield Run(golden, model, item, model.collate([item]))
+    return Run(golden, model, item, model.collate([item]))
 
 
 def test_resize(run: Run) -> None:

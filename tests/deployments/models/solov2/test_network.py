@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from deployments.models.solov2.config import Architecture
+from deployments.models.solov2.config import Architecture, Deformable
 from deployments.models.solov2.network import Solov2, resize_bilinear, with_coordinates
 
 
@@ -15,8 +15,12 @@ from deployments.models.solov2.network import Solov2, resize_bilinear, with_coor
         Architecture(backbone="resnet34", classes=3),
         Architecture(backbone="resnet101"),
         Architecture(backbone="mobilenet_v2", fpn_channels=96, kernel_channels=64, grids=(32, 24, 16, 12)),
+        Architecture(backbone="resnet101", deformable=Deformable()),
+        Architecture(backbone="resnext101_64x4d", deformable=Deformable()),
+        Architecture(deformable=Deformable(modulated=False, head_convolutions=1, mask_features=False)),
+        Architecture(backbone="resnet50_vd", deformable=Deformable(head_convolutions=1, bias=True)),
     ],
-    ids=lambda architecture: architecture.backbone,
+    ids=lambda architecture: f"{architecture.backbone}{'_dcn' if architecture.deformable else ''}",
 )
 def test_output_shapes(architecture: Architecture) -> None:
     with torch.device("meta"):
@@ -31,7 +35,7 @@ def test_output_shapes(architecture: Architecture) -> None:
 
 
 @pytest.mark.parametrize(("depth", "millions"), [(18, 18.27), (50, 31.34)])
-def test_published_parameter_counts_of_the_light_models(depth: int, millions: float) -> None:
+def test_known_parameter_counts_of_the_light_models(depth: int, millions: float) -> None:
     with torch.device("meta"):
         network = Solov2(
             Architecture.model_validate(
