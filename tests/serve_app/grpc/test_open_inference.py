@@ -1,4 +1,4 @@
-"""The Open Inference Protocol V2 over gRPC: by Triton's own client, by our stubs, malformed, and as Ray registers it."""
+"""The Open Inference Protocol V2 over gRPC: by Triton's client, by our stubs, malformed, and as Ray registers it."""
 
 import asyncio
 import json
@@ -26,7 +26,8 @@ from deployments.imaging.decode import decode
 from deployments.imaging.masks import decode_rle
 from serve_app.detections import MODELS
 from serve_app.grpc.call import CallRefused
-from serve_app.grpc.open_inference import OpenInferenceService, add_open_inference_to_server
+from serve_app.grpc.open_inference import OpenInferenceService
+from serve_app.grpc.open_inference_registration import add_open_inference_to_server
 from serve_app.grpc.protos import open_inference_pb2 as pb
 from serve_app.grpc.protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from serve_app.limits import Limits
@@ -405,12 +406,11 @@ async def test_no_request_makes_the_service_fail(
     data = request_.SerializeToString()
     context = Mock()
     context.invocation_metadata.return_value = ()
-    try:
+    with pytest.raises(CallRefused) as refused:
         await service.ModelInfer(data[: len(data) - cut], context)
-    except CallRefused as refusal:
-        assert refusal.code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
-        context.set_code.assert_called_once_with(refusal.code)
-        context.set_details.assert_called_once_with(refusal.details)
+    assert refused.value.code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
+    context.set_code.assert_called_once_with(refused.value.code)
+    context.set_details.assert_called_once_with(refused.value.details)
 
 
 # --- Stubs and registration

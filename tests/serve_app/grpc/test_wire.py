@@ -1,6 +1,10 @@
 """The bound on messages before they are parsed."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
+from google.protobuf.message import DecodeError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +21,16 @@ def full_request() -> ModelInferRequest:
     request.inputs[0].contents.fp32_contents.append(0.5)
     request.outputs.add(name="boxes").parameters["binary_data"].bool_param = True
     return request
+
+
+def outcome(parse: Callable[[bytes], Message], data: bytes) -> bytes | str | None:
+    """The message in its canonical form; None where it is refused as malformed, other refusals as they are."""
+    try:
+        return parse(data).SerializeToString(deterministic=True)
+    except DecodeError:
+        return None
+    except ValueError as error:
+        return str(error) if "wire type" in str(error) else None
 
 
 def test_a_message_of_every_wire_type_is_parsed() -> None:
@@ -75,21 +89,14 @@ def test_a_damaged_message_is_parsed_or_refused(data: st.DataObject) -> None:
     damaged = bytearray(full_request().SerializeToString()[:80])
     for position in data.draw(st.lists(st.integers(0, len(damaged) - 1), max_size=4)):
         damaged[position] = data.draw(st.integers(0, 255))
-    try:
-        parse(ModelInferRequest, bytes(damaged))
-    except ValueError as error:
-        assert str(error).startswith("the request ")
+    theirs = outcome(ModelInferRequest.FromString, bytes(damaged))
+    ours = outcome(partial(parse, ModelInferRequest), bytes(damaged))
+    assert ours == theirs or (isinstance(ours, str) and "wire type" in ours)
 
 
 @given(st.binary(max_size=40))
 def test_whatever_protobuf_accepts_of_any_bytes_is_accepted_here(data: bytes) -> None:
-    try:
-        theirs = InferParameter.FromString(data)
-    except Exception:
-        with pytest.raises(ValueError, match="the request"):
-            parse(InferParameter, data)
-        return
-    try:
-        assert parse(InferParameter, data).SerializeToString() == theirs.SerializeToString()
-    except ValueError as error:
-        assert "wire type" in str(error)  # groups, which proto3 does not have
+    theirs = outcome(InferParameter.FromString, data)
+    ours = outcome(partial(parse, InferParameter), data)
+    # Groups are the exception, which proto3 does not have.
+    assert ours == theirs or (isinstance(ours, str) and "wire type" in ours)

@@ -130,7 +130,8 @@ def test_triton_s_client_chooses_outputs_and_their_form(
         ],
     )
     assert [output["name"] for output in result.get_response()["outputs"]] == ["dense_masks", "image_index", "labels"]
-    assert "data" in result.get_output("image_index" if binary_output else "labels")
+    as_json = {"image_index"} if binary_output else {"dense_masks", "labels"}
+    assert {output["name"] for output in result.get_response()["outputs"] if "data" in output} == as_json
     assert result.as_numpy("image_index").tolist() == [0, 0, 1, 1]
     masks = result.as_numpy("dense_masks")
     assert masks.dtype == np.uint8
@@ -254,6 +255,17 @@ async def test_json_in_gives_json_out(client: httpx.AsyncClient, photo: bytes, p
     assert made["boxes"]["shape"] == [1, 4]
     assert made["boxes"]["data"] == pytest.approx([18.123456, 6, 30, 18])
     assert made["labels"] == {"name": "labels", "datatype": "BYTES", "shape": [1], "data": ["MASK"]}
+
+
+async def test_an_output_s_own_form_goes_before_the_request_s(client: httpx.AsyncClient, photo: bytes) -> None:
+    outputs = [{"name": "labels", "parameters": {"binary_data": False}}, {"name": "scores"}]
+    request = infer_json(photo, outputs=outputs, parameters={"binary_data_output": True})
+    response = await client.post("/v2/models/mask_detection/infer", json=request)
+    head, tail = response.content[: int(response.headers[LENGTH])], response.content[int(response.headers[LENGTH]) :]
+    labels, scores = orjson.loads(head)["outputs"]
+    assert labels["data"] == ["MASK"]
+    assert scores["parameters"] == {"binary_data_size": 4}
+    assert np.frombuffer(tail, "<f4") == pytest.approx([0.912345678])
 
 
 async def test_an_id_is_repeated_only_where_it_was_given(client: httpx.AsyncClient, photo: bytes) -> None:
