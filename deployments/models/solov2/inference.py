@@ -64,8 +64,9 @@ def _select_one(scores: Tensor, kernels: Tensor, features: Tensor, strides: Tens
     """One picture: scores [cells, classes], kernels [cells, channels], features [channels, h, w], strides [cells]."""
     cell, label = torch.nonzero(scores > settings.candidate_score, as_tuple=True)
     # Thousands of candidates may pass: their masks are weighed some at a time, and made again for those that are kept.
-    weighed = [_weigh(kernels[part], features, settings.mask_threshold) for part in torch.split(cell, CANDIDATES_AT_ONCE)]
-    area, certainty = (torch.cat(parts) for parts in zip(*weighed, strict=True)) if weighed else (cell, cell)
+    parts = torch.split(cell, CANDIDATES_AT_ONCE)
+    weighed = [_weigh(kernels[part], features, settings.mask_threshold) for part in parts]
+    area, certainty = (torch.cat(each) for each in zip(*weighed, strict=True))
     large = area > strides[cell]
     cell, label, area = cell[large], label[large], area[large]
     score = scores[cell, label] * certainty[large]
