@@ -35,6 +35,8 @@ def routes(pipeline: Pipeline) -> APIRouter:
     @router.get("/", include_in_schema=False)
     async def root() -> Response:
         # "status" is what KServe's V1 client asks of a live server.
-        return JSONResponse({"status": "alive", "service": "maskgraph", "routes": ["/analyze", "/models", "/livez", "/readyz", "/docs"]})
+        return JSONResponse(
+            {"status": "alive", "service": "maskgraph", "routes": ["/analyze", "/models", "/livez", "/readyz", "/docs"]}
+        )
 
     return router
