@@ -33,6 +33,8 @@ INSTANCE_COLORS: tuple[Color, ...] = (
 )
 MASK_OPACITY = 0.4
 SMALLEST_TEXT = 7
+LONGEST_JPEG_SIDE = 65500
+"""Pixels: the most that a JPEG encoder takes."""
 
 
 @dataclass(frozen=True)

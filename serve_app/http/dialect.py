@@ -10,14 +10,13 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from deployments.imaging.decode import decode
-from deployments.imaging.draw import draw, encode_picture
+from deployments.imaging.draw import LONGEST_JPEG_SIDE, draw, encode_picture
 from serve_app.http.errors import RequestError, from_failures
 from serve_app.pipeline import Analysis, AnalyzeOptions, AnalyzeRequest, EncodedImage, ImageAnalysis, Pipeline
 from serve_app.traceparent import well_formed
 
 MAX_JSON_VALUES = 100_000
 """Of one body: a few bytes each on the wire, fifty and more in memory."""
-LONGEST_JPEG_SIDE = 65500
 _DATA_URI = re.compile(rb"data:[^,]{0,200};base64,")
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -9,7 +9,7 @@ import orjson
 # pydantic reads the standard library's only from Python 3.12 on
 from typing_extensions import TypedDict
 
-from deployments.imaging.draw import draw, encode_picture
+from deployments.imaging.draw import LONGEST_JPEG_SIDE, draw, encode_picture
 from deployments.imaging.masks import to_png, to_polygons
 from deployments.models.card import Task
 from deployments.results import RLE, Box, Face, FaceLabel, Instance
@@ -20,7 +20,6 @@ from serve_app.pipeline import Analysis, Failure, ImageAnalysis, Pipeline
 PictureFormat = Literal["jpeg", "png"]
 Picture = tuple[bytes, PictureFormat]
 """A picture file and what it is."""
-LONGEST_JPEG_SIDE = 65500
 
 
 class BoxJson(TypedDict):

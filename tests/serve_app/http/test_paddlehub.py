@@ -231,7 +231,7 @@ MALFORMED: dict[str, tuple[str, Body, int, str, str]] = {
     "image beside images": (SOLOV2, {"json": {"images": [GOOD], "image": "/etc/passwd"}}, 200, "101", "'image'"),
     "paths": (MASK, {"json": {"images": [GOOD], "paths": ["/etc/passwd"]}}, 200, "101", "'paths' is refused"),
     "paths alone": (MASK, {"json": {"paths": ["/etc/passwd"]}}, 200, "101", "'paths' is refused"),
-    "output_dir": (MASK, {"json": {"images": [GOOD], "output_dir": "/tmp/x"}}, 200, "101", "'output_dir' is refused"),
+    "output_dir": (MASK, {"json": {"images": [GOOD], "output_dir": "/srv/x"}}, 200, "101", "'output_dir' is refused"),
     "data": (MASK, {"json": {"images": [], "data": {"image": ["/etc/passwd"]}}}, 200, "101", "'data' is refused"),
     "save_dir": (SOLOV2, {"json": {"images": [GOOD], "save_dir": "/tmp"}}, 200, "101", "'save_dir' is refused"),
     "threshold a word": (MASK, {"json": {"images": [GOOD], "confs_threshold": "high"}}, 200, "101", "confs_threshold"),
