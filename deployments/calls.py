@@ -1,12 +1,11 @@
 """What travels between the ingress and a replica, both ways."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.results import Face, Instance
+from deployments.results import Results
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +26,33 @@ class InstanceSegmentationOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectDetectionOptions:
+    """Per request; None leaves the model's default."""
+
+    score_threshold: float | None = None
+    nms_iou: float | None = None
+    """Of two boxes of one label that overlap more than this, only the better is kept."""
+    classes: tuple[str, ...] | None = None
+    """Labels to keep."""
+    max_objects: int | None = None
+
+
+TaskOptions = MaskDetectionOptions | InstanceSegmentationOptions | ObjectDetectionOptions
+
+
+def threshold_names(options: type[TaskOptions]) -> tuple[str, ...]:
+    """The options that are fractions: a model card, and the settings of a replica, may give defaults for them."""
+    return tuple(field.name for field in fields(options) if field.type == float | None)
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One image's call to one replica, but for its pixels, which travel beside it."""
 
     height: int
     """Of the upright original image, in pixels; results come back in these."""
     width: int
-    options: MaskDetectionOptions | InstanceSegmentationOptions
+    options: TaskOptions
     deadline: float
     """Wall clock, seconds since the epoch: it must mean the same on every machine."""
     request_id: str
@@ -53,7 +72,7 @@ class Item:
 class Answer:
     """What a replica returns for one image."""
 
-    results: Sequence[Face] | Sequence[Instance]
+    results: Results
     queue_ms: float
     """Time in the batcher before the run."""
     run_ms: float

@@ -1,5 +1,6 @@
 """What the models answer: plain values in pixels of the upright original image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
@@ -67,3 +68,17 @@ class Instance:
     """The mask at the size of the original image."""
     area: int
     """Number of mask pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A detected object, known by its box only."""
+
+    label_id: int
+    label: str
+    score: float
+    box: Box
+
+
+Results = Sequence[Face] | Sequence[Instance] | Sequence[Detection]
+"""What a model answers for one image, best first."""

@@ -1,157 +1,124 @@
-"""Measure the weights in the tree on held-out pictures: ``python -m training.evaluate [faces|instances]``."""
+"""Measure models on held-out pictures: ``python -m training.evaluate [faces|instances] [--sides 640 960]``."""
 
 import argparse
-import contextlib
-import io
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
-from deployments.calls import Call, InstanceSegmentationOptions, Item, MaskDetectionOptions
-from deployments.imaging.resize import prepare
-from deployments.models.card import TASKS, Task
+from deployments.imaging.spec import KeepRatio
+from deployments.models.card import Task, card_path
+from deployments.models.face_mask.model import FaceMaskModel
 from deployments.models.load import load as load_model
 from deployments.models.model import Model
-from deployments.results import Box, Face
-from training.data import DATA, Picture, coco_categories, load
-
-CATEGORIES = {1: "MASK", 2: "NO MASK"}
-INCORRECT = 3
-LOWEST_SCORE = 0.05
+from training.data import load
+from training.evaluate_faces import evaluate_faces
+from training.evaluate_instances import evaluate_instances
+from training.metrics import Measured, draw_curves
 
 
-def answer(model: Model, image: NDArray[np.uint8], options: MaskDetectionOptions | InstanceSegmentationOptions) -> list:
-    """The model's answer for one upright RGB picture, exactly as served."""
-    height, width = image.shape[:2]
-    call = Call(height, width, options, deadline=float("inf"), request_id="evaluation")
-    item = Item(prepare(image, model.card.image), call)
-    return list(model.finish(item, model.run(model.collate([item]))[0]))
+@dataclass(frozen=True)
+class Row:
+    """One model on one set; side: longer side in pixels that pictures are resized to, None for the card's."""
+
+    model: str
+    data: str
+    side: int | None
+    measured: Measured
 
 
-def average_precision(scores: list[float], correct: list[bool], truths: int) -> float:
-    """Area under the precision-recall curve, all points, precision made monotonic."""
-    order = np.argsort(-np.array(scores), kind="stable")
-    hits = np.array(correct, bool)[order]
-    recall = np.cumsum(hits) / max(truths, 1)
-    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
-    precision = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+def at_side(model: Model[Any, Any], side: int | None) -> Model[Any, Any]:
+    """The model with pictures resized to another longer side."""
+    if side is None:
+        return model
+    resize = KeepRatio(rule="keep_ratio", short_side=side, long_side=side)
+    if isinstance(model, FaceMaskModel):
+        model.resize = resize
+    else:
+        image = model.card.image.model_copy(update={"resize": resize})
+        model.card = model.card.model_copy(update={"image": image})
+    return model
 
 
-def match_faces(found: list[Face], picture: Picture, label: str) -> list[tuple[float, bool]]:
-    """Score and correctness of each detection of a label; one that matches an incorrectly worn mask does not count."""
-    category = {name: number for number, name in CATEGORIES.items()}[label]
-    truths = [Box(*map(float, b)) for b, c in zip(picture.boxes, picture.labels, strict=True) if c == category]
-    neutral = [Box(*map(float, b)) for b, c in zip(picture.boxes, picture.labels, strict=True) if c == INCORRECT]
-    used: set[int] = set()
+def measure_faces(reference: str, split: str, sides: list[int | None], threads: int) -> list[Row]:
+    """The face-mask model at each size."""
+    task: Task = "mask_detection"
+    pictures = load("facemask/kaggle853", split)
     rows = []
-    detections = sorted((f for f in found if f.label == label), key=lambda f: -f.face_score * f.confidence)
-    for face in detections:
-        overlaps = [(face.box.iou(truth), k) for k, truth in enumerate(truths) if k not in used]
-        best, which = max(overlaps, default=(0.0, -1))
-        if best >= 0.5:
-            used.add(which)
-        elif any(face.box.iou(box) >= 0.5 for box in neutral):
-            continue
-        rows.append((face.face_score * face.confidence, best >= 0.5))
+    for side in sides:
+        model = at_side(load_model(reference, task, "auto", threads), side)
+        rows.append(Row(reference, f"kaggle853 {split}", side, evaluate_faces(model, pictures)))
     return rows
 
 
-def evaluate_faces(model: Model, pictures: list[Picture]) -> dict[str, float]:
-    """AP50 a label, and what becomes of incorrectly worn masks."""
-    rows: dict[str, list[tuple[float, bool]]] = {label: [] for label in CATEGORIES.values()}
-    confusion: dict[tuple[int, str], int] = {}
-    for picture in track(pictures, description="faces"):
-        found = answer(model, picture.image, MaskDetectionOptions(face_threshold=LOWEST_SCORE))
-        for label in rows:
-            rows[label] += match_faces(found, picture, label)
-        for box, category in zip(picture.boxes, picture.labels, strict=True):
-            truth = Box(*map(float, box))
-            sure = [face for face in found if face.face_score >= model.card.thresholds["face_threshold"]]
-            best = max(sure, key=lambda face: face.box.iou(truth), default=None)
-            said = best.label if best and best.box.iou(truth) >= 0.5 else "missed"
-            confusion[int(category), said] = confusion.get((int(category), said), 0) + 1
-    metrics = {}
-    for category, label in CATEGORIES.items():
-        truths = sum(int((p.labels == category).sum()) for p in pictures)
-        metrics[f"ap50 {label}"] = average_precision(*map(list, zip(*rows[label], strict=True)), truths)
-    for category, name in ((1, "with_mask"), (2, "without_mask"), (INCORRECT, "mask_incorrect")):
-        for said in ("MASK", "NO MASK", "missed"):
-            metrics[f"{name} -> {said}"] = confusion.get((category, said), 0)
-    return metrics
+def measure_instances(reference: str, sides: list[int | None], threads: int) -> list[Row]:
+    """The instance model on both sets at each size."""
+    rows = []
+    for side in sides:
+        model = at_side(load_model(reference, "instance_segmentation", "auto", threads), side)
+        for name in ("coco_oneperson", "coco_mix"):
+            measured = evaluate_instances(model, f"instances/{name}", all_classes=name == "coco_mix")
+            rows.append(Row(reference, f"{name} val", side, measured))
+    return rows
 
 
-def evaluate_instances(model: Model, folder: str) -> dict[str, float]:
-    """COCO's mask AP and AP50 for people, and over all classes where all are labelled."""
-    truth_file = DATA / folder / "val.json"
-    category_ids = [category for category, _ in coco_categories()]
-    pictures = load(folder, "val")
-    images = json.loads(truth_file.read_text())["images"]
-    detections = []
-    for image, picture in zip(images, track(pictures, description=folder), strict=True):
-        options = InstanceSegmentationOptions(score_threshold=LOWEST_SCORE)
-        for instance in answer(model, picture.image, options):
-            detections.append(
-                {
-                    "image_id": image["id"],
-                    "category_id": category_ids[instance.label_id],
-                    "segmentation": instance.mask,
-                    "score": instance.score,
-                }
-            )
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(truth_file))
-        evaluation = COCOeval(truth, truth.loadRes(detections) if detections else COCO(), "segm")
-        evaluation.params.catIds = [1]
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-        metrics = {"person mask AP": float(evaluation.stats[0]), "person mask AP50": float(evaluation.stats[1])}
-        if "mix" in folder:
-            evaluation.params.catIds = category_ids
-            evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
-            metrics |= {"all-class mask AP": float(evaluation.stats[0]), "all-class AP50": float(evaluation.stats[1])}
-    return metrics
+def tables(rows: list[Row]) -> list[Table]:
+    """A table of figures, and one confusion matrix a row that has one."""
+    figures = Table("model", "set", "side", "ms a photo", "measure", "value")
+    found = [figures]
+    for row in rows:
+        side = "card's" if row.side is None else str(row.side)
+        for measure, value in row.measured.metrics.items():
+            figures.add_row(row.model, row.data, side, f"{row.measured.milliseconds:.0f}", measure, f"{value:.4f}")
+        if row.measured.confusion:
+            answers = list(next(iter(row.measured.confusion.values())))
+            matrix = Table("labelled", *answers, title=f"{row.model}, {row.data}, side {side}: answered")
+            for label, said in row.measured.confusion.items():
+                matrix.add_row(label, *(str(said[each]) for each in answers))
+            found.append(matrix)
+    return found
 
 
 def main() -> None:
-    """Print a table of metrics, and write it as JSON where asked."""
+    """Print tables; write them as JSON, and precision-recall curves beside the cards, where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="*", choices=["faces", "instances"], default=["faces", "instances"])
     parser.add_argument("--split", default="test", help="of the faces: val while tuning, test to report")
+    parser.add_argument("--sides", type=int, nargs="+", default=[None], help="longer sides of the input, in pixels")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--curves", action="store_true", help="write CARD.png beside each card")
     parser.add_argument("--face-model", default="face_mask")
     parser.add_argument("--instance-model", default="solov2_people")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    report: dict[str, dict[str, float]] = {}
-    references: dict[Task, str] = dict(zip(TASKS, (arguments.face_model, arguments.instance_model), strict=True))
+    rows: list[Row] = []
     if "faces" in arguments.what:
-        model = load_model(references["mask_detection"], "mask_detection", "auto", arguments.threads)
-        name = f"kaggle853 {arguments.split}"
-        report[name] = evaluate_faces(model, load("facemask/kaggle853", arguments.split))
+        rows += measure_faces(arguments.face_model, arguments.split, arguments.sides, arguments.threads)
     if "instances" in arguments.what:
-        model = load_model(references["instance_segmentation"], "instance_segmentation", "auto", arguments.threads)
-        for folder in ("coco_oneperson", "coco_mix"):
-            report[f"{folder} val"] = evaluate_instances(model, f"instances/{folder}")
-    table = Table("set", "measure", "value")
-    for name, metrics in report.items():
-        for measure, value in metrics.items():
-            table.add_row(name, measure, f"{value:.4f}" if isinstance(value, float) else str(value))
-    Console(width=100).print(table)
+        rows += measure_instances(arguments.instance_model, arguments.sides, arguments.threads)
+    for table in tables(rows):
+        Console(width=120).print(table)
     if arguments.json:
+        report = [
+            {"model": row.model, "set": row.data, "side": row.side, "milliseconds": row.measured.milliseconds}
+            | {"metrics": row.measured.metrics, "confusion": row.measured.confusion}
+            for row in rows
+        ]
         arguments.json.write_text(json.dumps(report, indent=1))
+    if arguments.curves:
+        for reference in {row.model for row in rows}:
+            curves = [
+                replace(curve, name=f"{curve.name}, {row.data}")
+                for row in rows
+                if row.model == reference
+                for curve in row.measured.curves
+            ]
+            draw_curves(curves, reference, card_path(reference).with_suffix(".png"))
 
 
 if __name__ == "__main__":

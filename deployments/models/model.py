@@ -1,11 +1,10 @@
 """What a replica needs of a model, whatever its architecture."""
 
-from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 from deployments.calls import Item
 from deployments.models.card import ModelCard
-from deployments.results import Face, Instance
+from deployments.results import Results
 
 Batch = TypeVar("Batch")
 Raw = TypeVar("Raw")
@@ -28,5 +27,5 @@ class Model(Protocol, Generic[Batch, Raw]):
     def run(self, batch: Batch) -> list[Raw]:
         """Run the network: one raw result an item, in order, on the CPU."""
 
-    def finish(self, item: Item, raw: Raw) -> Sequence[Face] | Sequence[Instance]:
+    def finish(self, item: Item, raw: Raw) -> Results:
         """Turn a raw result into values in pixels of the original image."""

@@ -1,22 +1,28 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from deployments.results import Box, Face
 from training.data import Picture
-from training.evaluate import average_precision, match_faces
+from training.evaluate_faces import match_faces
+from training.metrics import draw_curves, precision_recall
 
 
 def test_perfect_detections_score_one() -> None:
-    assert average_precision([0.9, 0.8], [True, True], truths=2) == 1
+    assert precision_recall("", [0.9, 0.8], [True, True], truths=2).average_precision == 1
 
 
 def test_by_hand() -> None:
     # Hits at ranks 1 and 3 of 2 truths: 0.5 * 1 + 0.5 * 2/3.
-    assert average_precision([0.9, 0.8, 0.7], [True, False, True], truths=2) == pytest.approx(0.5 + 1 / 3)
+    curve = precision_recall("", [0.9, 0.8, 0.7], [True, False, True], truths=2)
+    assert curve.average_precision == pytest.approx(0.5 + 1 / 3)
+    assert curve.recall.tolist() == [0.5, 0.5, 1.0]
 
 
 def test_what_is_missed_costs_recall() -> None:
-    assert average_precision([0.9], [True], truths=4) == 0.25
+    assert precision_recall("", [0.9], [True], truths=4).average_precision == 0.25
 
 
 def picture(boxes: list[tuple[int, int, int, int]], labels: list[int]) -> Picture:
@@ -48,3 +54,9 @@ def test_an_incorrectly_worn_mask_does_not_count_either_way() -> None:
 def test_the_wrong_label_is_wrong() -> None:
     found = [face((0, 0, 10, 10), 0.9, "NO MASK")]
     assert match_faces(found, picture([(0, 0, 10, 10)], [1]), "NO MASK") == [(0.9, False)]
+
+
+def test_curves_become_a_picture(tmp_path: Path) -> None:
+    draw_curves([precision_recall("MASK", [0.9, 0.8], [True, False], truths=2)], "faces", tmp_path / "curve.png")
+    with Image.open(tmp_path / "curve.png") as drawn:
+        assert drawn.size[0] > 300

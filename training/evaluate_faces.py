@@ -1,0 +1,62 @@
+"""What the face-mask model reaches on labelled faces."""
+
+import time
+
+from rich.progress import track
+
+from deployments.calls import MaskDetectionOptions
+from deployments.models.model import Model
+from deployments.results import Box, Face
+from training.answer import answer
+from training.data import Picture
+from training.metrics import Measured, precision_recall
+
+CATEGORIES = {1: "MASK", 2: "NO MASK"}
+NAMES = {1: "with_mask", 2: "without_mask", 3: "mask_incorrect"}
+INCORRECT = 3
+LOWEST_SCORE = 0.05
+
+
+def match_faces(found: list[Face], picture: Picture, label: str) -> list[tuple[float, bool]]:
+    """Score and correctness of each detection of a label; one that matches an incorrectly worn mask does not count."""
+    category = {name: number for number, name in CATEGORIES.items()}[label]
+    truths = [Box(*map(float, b)) for b, c in zip(picture.boxes, picture.labels, strict=True) if c == category]
+    neutral = [Box(*map(float, b)) for b, c in zip(picture.boxes, picture.labels, strict=True) if c == INCORRECT]
+    used: set[int] = set()
+    rows = []
+    detections = sorted((f for f in found if f.label == label), key=lambda f: -f.face_score * f.confidence)
+    for face in detections:
+        overlaps = [(face.box.iou(truth), k) for k, truth in enumerate(truths) if k not in used]
+        best, which = max(overlaps, default=(0.0, -1))
+        if best >= 0.5:
+            used.add(which)
+        elif any(face.box.iou(box) >= 0.5 for box in neutral):
+            continue
+        rows.append((face.face_score * face.confidence, best >= 0.5))
+    return rows
+
+
+def evaluate_faces(model: Model, pictures: list[Picture]) -> Measured:
+    """AP50 a label, and what the model says of each labelled face, incorrectly worn masks in a row of their own."""
+    rows: dict[str, list[tuple[float, bool]]] = {label: [] for label in CATEGORIES.values()}
+    confusion = {name: dict.fromkeys(("MASK", "NO MASK", "missed"), 0) for name in NAMES.values()}
+    seconds = 0.0
+    for picture in track(pictures, description="faces"):
+        started = time.perf_counter()
+        found = answer(model, picture.image, MaskDetectionOptions(face_threshold=LOWEST_SCORE))
+        seconds += time.perf_counter() - started
+        for label in rows:
+            rows[label] += match_faces(found, picture, label)
+        sure = [face for face in found if face.face_score >= model.card.thresholds["face_threshold"]]
+        for sides, category in zip(picture.boxes, picture.labels, strict=True):
+            truth = Box(*map(float, sides))
+            best = max(sure, key=lambda face: face.box.iou(truth), default=None)
+            said = best.label if best and best.box.iou(truth) >= 0.5 else "missed"
+            confusion[NAMES[int(category)]][said] += 1
+    curves = []
+    for category, label in CATEGORIES.items():
+        truths = sum(int((picture.labels == category).sum()) for picture in pictures)
+        scores, correct = [score for score, _ in rows[label]], [hit for _, hit in rows[label]]
+        curves.append(precision_recall(label, scores, correct, truths))
+    metrics = {f"ap50 {curve.name}": curve.average_precision for curve in curves}
+    return Measured(metrics, curves, 1000 * seconds / len(pictures), confusion)
