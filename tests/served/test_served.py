@@ -143,9 +143,9 @@ def huge_png() -> bytes:
 PHOTO = jpeg(astronaut())
 JPEG = {"Content-Type": "image/jpeg"}
 BAD = {
-    "empty body": ({"content": b"", "headers": JPEG}, 400, ""),
-    "text as image": ({"content": b"hello, world", "headers": JPEG}, 400, ""),
-    "truncated JPEG": ({"content": PHOTO[: len(PHOTO) // 2], "headers": JPEG}, 400, ""),
+    "empty body": ({"content": b"", "headers": JPEG}, 400, "empty"),
+    "text as image": ({"content": b"hello, world", "headers": JPEG}, 400, "not a JPEG"),
+    "truncated JPEG": ({"content": PHOTO[: len(PHOTO) // 2], "headers": JPEG}, 400, "truncated"),
     "20000x20000 PNG": ({"content": huge_png(), "headers": {"Content-Type": "image/png"}}, 413, "20000"),
     "100 MB body": ({"content": b"\0" * 100_000_000, "headers": JPEG}, 413, "16000000"),
     "500 images": ({"json": {"images": [base64.b64encode(png(astronaut()[:1, :1])).decode()] * 500}}, 413, "64"),
