@@ -37,8 +37,10 @@ SETS = (("instances/coco_oneperson", 1.0), ("instances/coco_mix", 1.6), ("instan
 """Each set with how often a picture of it is drawn."""
 
 
-PASTE_SHARE = 0.45
+PASTE_SHARE = 0.5
 """How often people of another picture are pasted in."""
+BESIDE_SHARE = 0.6
+"""How often pasted people come to stand close to one who is there."""
 Sample = tuple[NDArray[np.uint8], list[int], list[NDArray[np.uint8]]]
 """uint8 RGB [INPUT, INPUT, 3], label ids, and a uint8 0/1 mask [INPUT, INPUT] for each."""
 
@@ -97,17 +99,35 @@ def paste(rng: np.random.Generator, sample: Sample, donor: Sample) -> None:
     (Simple Copy-Paste, Ghiasi et al., CVPR 2021)."""
     image, labels, masks = sample
     donor_image, donor_labels, donor_masks = donor
-    dx, dy = rng.integers(-INPUT // 3, INPUT // 3, 2)
-    shift = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
     people = [k for k, label in enumerate(donor_labels) if label == PERSON and np.count_nonzero(donor_masks[k]) > 100]
+    there = [k for k, label in enumerate(labels) if label == PERSON and np.count_nonzero(masks[k]) > 100]
+    if not people:
+        return
+    if there and rng.random() < BESIDE_SHARE:
+        move = beside(rng, donor_masks[people[0]], masks[there[rng.integers(len(there))]])
+    else:
+        dx, dy = rng.integers(-INPUT // 3, INPUT // 3, 2)
+        move = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
     for k in people[:3]:
-        moved = cv2.warpAffine(donor_masks[k], shift, (INPUT, INPUT), flags=cv2.INTER_NEAREST) > 0
-        pixels = cv2.warpAffine(donor_image, shift, (INPUT, INPUT), flags=cv2.INTER_NEAREST)
+        moved = cv2.warpAffine(donor_masks[k], move, (INPUT, INPUT), flags=cv2.INTER_NEAREST) > 0
+        pixels = cv2.warpAffine(donor_image, move, (INPUT, INPUT), flags=cv2.INTER_NEAREST)
         image[moved] = pixels[moved]
         for mask in masks:
             mask[moved] = 0
         masks.append(moved.astype(np.uint8))
         labels.append(PERSON)
+
+
+def beside(rng: np.random.Generator, mask: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """An affine matrix [2, 3] that brings a mask's object to another's side and near its size, so close that they
+    mostly touch or overlap."""
+    ys, xs = np.nonzero(mask)
+    other_ys, other_xs = np.nonzero(other)
+    scale = np.clip(np.sqrt(len(other_ys) / len(ys)) * rng.uniform(0.7, 1.3), 0.4, 2.5)
+    reach = (np.ptp(xs) * scale + np.ptp(other_xs)) / 2 * rng.uniform(0.35, 1.0) * rng.choice((-1, 1))
+    rise = np.ptp(other_ys) * rng.uniform(-0.2, 0.2)
+    dx, dy = other_xs.mean() + reach - xs.mean() * scale, other_ys.mean() + rise - ys.mean() * scale
+    return np.array([[scale, 0, dx], [0, scale, dy]], np.float32)
 
 
 def make_target(labels: list[int], masks: list[NDArray[np.uint8]], exhaustive: bool) -> Target:
