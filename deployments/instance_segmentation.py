@@ -5,6 +5,7 @@ from ray import serve
 from deployments.metrics import ServeBatchMetrics
 from deployments.models.device import DeviceSetting
 from deployments.models.load import load
+from deployments.models.precision import Precision
 from deployments.replica import Replica
 
 
@@ -13,7 +14,13 @@ from deployments.replica import Replica
 class InstanceSegmentation(Replica):
     """Finds objects and their masks."""
 
-    def __init__(self, card: str, device: DeviceSetting = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        card: str,
+        device: DeviceSetting = "auto",
+        threads: int | None = None,
+        precision: Precision = "float32",
+    ) -> None:
         super().__init__(
-            load(card, "instance_segmentation", device, threads), ServeBatchMetrics("instance_segmentation")
+            load(card, "instance_segmentation", device, threads, precision), ServeBatchMetrics("instance_segmentation")
         )

@@ -5,6 +5,7 @@ from ray import serve
 from deployments.metrics import ServeBatchMetrics
 from deployments.models.device import DeviceSetting
 from deployments.models.load import load
+from deployments.models.precision import Precision
 from deployments.replica import Replica
 
 
@@ -13,5 +14,11 @@ from deployments.replica import Replica
 class MaskDetection(Replica):
     """Finds faces and says of each whether it wears a mask."""
 
-    def __init__(self, card: str, device: DeviceSetting = "auto", threads: int | None = None) -> None:
-        super().__init__(load(card, "mask_detection", device, threads), ServeBatchMetrics("mask_detection"))
+    def __init__(
+        self,
+        card: str,
+        device: DeviceSetting = "auto",
+        threads: int | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        super().__init__(load(card, "mask_detection", device, threads, precision), ServeBatchMetrics("mask_detection"))

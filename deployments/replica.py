@@ -1,4 +1,4 @@
-"""What both deployments share: a model behind a batcher, with thresholds and budget that can change while it runs."""
+"""What all model deployments share: a model behind a batcher, with thresholds and budget that may change meanwhile."""
 
 import asyncio
 import time
@@ -13,17 +13,9 @@ from numpy.typing import NDArray
 from deployments.batch_budget import BatchBudget
 from deployments.batch_observer import BatchObserver
 from deployments.batcher import Batcher, BatcherClosed, DeadlineExceeded, QueueFull
-from deployments.calls import (
-    Answer,
-    Call,
-    CallExpired,
-    InstanceSegmentationOptions,
-    Item,
-    MaskDetectionOptions,
-    ReplicaOverloaded,
-)
+from deployments.calls import Answer, Call, CallExpired, Item, ReplicaOverloaded, TaskOptions, threshold_names
 from deployments.imaging.resize import prepare
-from deployments.models.card import Task
+from deployments.models.card import OPTIONS
 from deployments.models.model import Model
 from deployments.settings import ReplicaSettings
 
@@ -31,10 +23,6 @@ WARM_UP_SIZES = ((480, 640), (640, 480))
 """Height and width of the pictures that run before a replica is ready."""
 HEALTH_INTERVAL_S = 5.0
 """A model that answered this recently is healthy without another run."""
-OPTIONS: dict[Task, type[MaskDetectionOptions] | type[InstanceSegmentationOptions]] = {
-    "mask_detection": MaskDetectionOptions,
-    "instance_segmentation": InstanceSegmentationOptions,
-}
 
 
 class Replica:
@@ -59,7 +47,7 @@ class Replica:
     def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """Take over thresholds and batch budget. Raises ValueError for a setting that is unknown or out of range."""
         settings = ReplicaSettings.model_validate(user_config)
-        known = self.model.card.thresholds
+        known = threshold_names(OPTIONS[self.model.card.task])
         for name in settings.thresholds:
             if name not in known:
                 raise ValueError(f"unknown threshold {name!r} for {self.model.card.task}; known: {', '.join(known)}")
@@ -103,9 +91,7 @@ class Replica:
     def _budget(self) -> BatchBudget:
         return BatchBudget(self.settings.max_batch_images, self.settings.max_batch_pixels)
 
-    def _with_defaults(
-        self, options: MaskDetectionOptions | InstanceSegmentationOptions
-    ) -> MaskDetectionOptions | InstanceSegmentationOptions:
+    def _with_defaults(self, options: TaskOptions) -> TaskOptions:
         defaults = {**self.model.card.thresholds, **self.settings.thresholds}
         return replace(options, **{k: v for k, v in defaults.items() if getattr(options, k) is None})  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""What may change on a running replica: the ``user_config`` of both deployments. Loads no torch."""
+"""What may change on a running replica: the ``user_config`` of the model deployments. Loads no torch."""
 
 from typing import Annotated
 
@@ -16,4 +16,4 @@ class ReplicaSettings(BaseModel):
     max_batch_pixels: int = Field(default=8 * 1024 * 1024, ge=1)
     """Padded pixels over a batch's images."""
     thresholds: dict[str, Probability] = Field(default_factory=dict)
-    """Defaults that go before the model card's: ``face_threshold`` or ``score_threshold``."""
+    """Defaults that go before the model card's: ``face_threshold``, ``score_threshold`` or ``nms_iou``."""

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Iterator
-from dataclasses import fields
 from functools import cache
 from pathlib import Path as FilePath
 from typing import Any
@@ -12,19 +11,21 @@ from ray.runtime_env import RuntimeEnv, RuntimeEnvConfig
 from ray.serve.config import AutoscalingPolicy
 from ray.serve.schema import ServeDeploySchema
 
-from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions
+from deployments.calls import threshold_names
+from deployments.models.card import OPTIONS, Task
 from deployments.settings import Probability
 from serve_app.marked_yaml import MAX_BYTES, Document, Path, Problem, UnreadableYaml, read_documents
 from serve_app.settings import ReplicaSettings, Settings
 from serve_app.strict_model import StrictModel
 
 OUR_APPLICATION = "serve_app.app:build"
-DEPLOYMENTS: dict[str, type[MaskDetectionOptions | InstanceSegmentationOptions] | None] = {
+DEPLOYMENTS: dict[str, Task | None] = {
     "Ingress": None,
-    "MaskDetection": MaskDetectionOptions,
-    "InstanceSegmentation": InstanceSegmentationOptions,
+    "MaskDetection": "mask_detection",
+    "InstanceSegmentation": "instance_segmentation",
+    "ObjectDetection": "object_detection",
 }
-"""The deployments of our application; those with request options take a ``user_config``."""
+"""The deployments of our application; those of a task take a ``user_config``."""
 
 
 def check_file(path: FilePath) -> list[Problem]:
@@ -101,27 +102,29 @@ def _application_problems(application: dict[str, Any]) -> Iterator[Problem]:
     if isinstance(arguments, dict):
         for problem in _settings_schema().problems(arguments):
             yield problem.under(("args",))
+    has_objects = isinstance(arguments, dict) and arguments.get("object_detection") is not None
     for index, deployment in enumerate(deployments):
-        for problem in _deployment_problems(deployment):
+        for problem in _deployment_problems(deployment, has_objects):
             yield problem.under(("deployments", index))
 
 
-def _deployment_problems(deployment: dict[str, Any]) -> Iterator[Problem]:
+def _deployment_problems(deployment: dict[str, Any], has_objects: bool) -> Iterator[Problem]:
     name = deployment.get("name")
     if not isinstance(name, str):
         return
     if name not in DEPLOYMENTS:
         yield Problem(("name",), f"no deployment of this application; it has {', '.join(DEPLOYMENTS)}")
         return
-    user_config, options = deployment.get("user_config"), DEPLOYMENTS[name]
+    user_config, task = deployment.get("user_config"), DEPLOYMENTS[name]
+    if task == "object_detection" and not has_objects:
+        yield Problem(("name",), "this application has it only where object_detection in args names a model card")
     if not isinstance(user_config, dict):
         return
-    if options is None:
+    if task is None:
         yield Problem(("user_config",), f"{name} takes none")
         return
     # Thresholds go by the names that they have in a request.
-    thresholds = tuple(field.name for field in fields(options) if field.name.endswith("_threshold"))
-    for problem in _user_config_schema(thresholds).problems(user_config):
+    for problem in _user_config_schema(threshold_names(OPTIONS[task])).problems(user_config):
         yield problem.under(("user_config",))
 
 

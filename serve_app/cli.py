@@ -39,12 +39,17 @@ def predict(
     draw: Annotated[Path | None, typer.Option(help="Folder for the drawn pictures.")] = None,
     mask_detection: Annotated[str, typer.Option(help="An embedded model's name, or a model card.")] = "face_mask",
     instance_segmentation: Annotated[str, typer.Option(help="Likewise.")] = "solov2_people",
+    object_detection: Annotated[
+        str | None, typer.Option(help="Likewise; without it no objects are looked for.")
+    ] = None,
 ) -> None:
     """Analyse photos with the served pipeline and models in this process, without Ray."""
     from serve_app.predict import predict as run
     from serve_app.settings import Settings
 
-    settings = Settings(mask_detection=mask_detection, instance_segmentation=instance_segmentation)
+    settings = Settings(
+        mask_detection=mask_detection, instance_segmentation=instance_segmentation, object_detection=object_detection
+    )
     if not run(photos, json, draw, settings):
         raise typer.Exit(1)
 
@@ -60,6 +65,38 @@ def convert(
         typer.echo(f"{target.with_suffix('.yaml')}: {run(source, target, name, licence).description}")
     except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
+
+
+@app.command()
+def compare_preprocessing(
+    photo: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    card: Annotated[str, typer.Option(help="An embedded model's name, or a model card.")] = "solov2_people",
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="A .npy tensor or picture of this photo: find which recipe made it."
+        ),
+    ] = None,
+    draw: Annotated[Path | None, typer.Option(help="File for the differences side by side, .png or .jpg.")] = None,
+    json: Annotated[Path | None, typer.Option(help="File for the numbers.")] = None,
+) -> None:
+    """Show what the usual ways to load, resize and normalise a photo change in a model's input and answer.
+
+    With --against the exit status is 1 unless the card's own rule made the tensor.
+    """
+    if against and draw:
+        raise typer.BadParameter("--draw shows the usual ways, --against looks at one tensor; give one of them")
+    from serve_app.preprocessing.command import compare_against, compare_preprocessing
+
+    try:
+        if against is None:
+            compare_preprocessing(photo, card, draw, json)
+            return
+        agrees = compare_against(photo, card, against, json)
+    except (ValueError, OSError) as error:
+        raise typer.BadParameter(str(error)) from error
+    if not agrees:
+        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -1,171 +1,57 @@
 """Answers in the terms of TensorFlow's Object Detection API, which KServe's and TensorFlow Serving's clients read."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from math import ceil, floor
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions
 from deployments.imaging.decode import decode
 from deployments.imaging.draw import draw, encode_picture
 from deployments.imaging.masks import decode_rle
-from deployments.models.card import TASKS, Task
+from deployments.models.card import Task
 from deployments.results import Box, Face, Instance
-from serve_app.pipeline import AnalyzeOptions, AnalyzeRequest, Branch, EncodedImage, ImageAnalysis, Pipeline
+from serve_app.pipeline import AnalyzeRequest, EncodedImage, ImageAnalysis, Pipeline
+from serve_app.served_models import MASK_SIDE, OUTPUTS, PICTURE, WEARERS, ServedModel
 
-SIGNATURE = "serving_default"
-"""The one signature of every model."""
-LABEL = "stable"
-"""The version label that names the version in service."""
-MODELS: dict[str, tuple[Task, ...]] = {**{task: (task,) for task in TASKS}, "analyze": TASKS}
-"""The tasks of each model as clients name it; with several, output names carry their task: ``TASK.detection_boxes``."""
-
-MASK_SIDE = 64
-"""Height and width of a dense mask, whatever its box: COCO-size detail at a size that does not grow with the photo."""
-MOST_INSTANCES = 1000
 MAX_MASK_BYTES = 64 * 1024 * 1024
 MAX_PICTURE_PIXELS = 1_800_000
 """Larger annotated pictures are shrunk to this, so that one fits gRPC clients' default limit of 4 MiB a message."""
 MAX_PICTURE_BYTES = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """Type and shape of an input or output; -1 is a size that varies."""
-
-    dtype: Literal["DT_STRING", "DT_FLOAT", "DT_INT32"]
-    shape: tuple[int, ...]
-
-
-OPTIONS: dict[Task, dict[str, TensorSpec]] = {
-    "mask_detection": {"face_threshold": TensorSpec("DT_FLOAT", ())},
-    "instance_segmentation": {
-        "score_threshold": TensorSpec("DT_FLOAT", ()),
-        "classes": TensorSpec("DT_STRING", (-1,)),
-        "max_instances": TensorSpec("DT_INT32", ()),
-    },
-}
-BOXES = {
-    "detection_boxes": TensorSpec("DT_FLOAT", (-1, -1, 4)),
-    "detection_classes": TensorSpec("DT_FLOAT", (-1, -1)),
-    "detection_class_names": TensorSpec("DT_STRING", (-1, -1)),
-    "detection_scores": TensorSpec("DT_FLOAT", (-1, -1)),
-    "num_detections": TensorSpec("DT_FLOAT", (-1,)),
-}
-MASKS = {
-    "detection_masks": TensorSpec("DT_FLOAT", (-1, -1, MASK_SIDE, MASK_SIDE)),
-    "detection_masks_rle": TensorSpec("DT_STRING", (-1, -1)),
-}
-OUTPUTS: dict[Task, dict[str, TensorSpec]] = {"mask_detection": BOXES, "instance_segmentation": {**BOXES, **MASKS}}
-PICTURE = "annotated_image"
-WEARERS = "instance_faces"
-
-
 class AnswerTooLarge(ValueError):
     """An output that would take more memory than is allowed; the message says which, and what to do."""
 
 
-def model_version(model: str, branches: Mapping[Task, Branch]) -> int:
-    """The version in service: that of the model's card, of ``analyze`` the newest of its parts'."""
-    return max(int(branches[task].card.version) for task in MODELS[model])
-
-
-def model_inputs(model: str) -> dict[str, TensorSpec]:
-    """What a model takes: ``images``, and its options, which may be left out."""
-    options = {name: spec for task in MODELS[model] for name, spec in OPTIONS[task].items()}
-    return {"images": TensorSpec("DT_STRING", (-1,)), **options}
-
-
-def model_outputs(model: str) -> dict[str, TensorSpec]:
-    """What a model answers, in a fixed order.
-
-    With N images and D detections in the image that has most (the others' rows end in zeros): boxes are ymin, xmin,
-    ymax, xmax as fractions of the image; classes count from 1, since 0 is padding; masks are the share of each cell
-    that is covered, in a grid over the detection's own box, as ``reframe_box_masks_to_image_masks`` expects;
-    ``detection_masks_rle`` are the exact masks, COCO RLE at the image's size; ``annotated_image`` is a PNG;
-    ``instance_faces`` is the index of the face that a person instance holds, or -1.
-    """
-    tasks = MODELS[model]
-    outputs = {output_name(model, task, name): spec for task in tasks for name, spec in OUTPUTS[task].items()}
-    if len(tasks) > 1:
-        outputs[WEARERS] = TensorSpec("DT_INT32", (-1, -1))
-    outputs[PICTURE] = TensorSpec("DT_STRING", (-1,))
-    return outputs
-
-
-def output_name(model: str, task: Task, name: str) -> str:
-    """The name that a task's output has in a model."""
-    return name if len(MODELS[model]) == 1 else f"{task}.{name}"
-
-
-def analyze_options(model: str, given: Mapping[str, Any], labels: Collection[str]) -> AnalyzeOptions:
-    """A request's options, checked; ``labels`` are those that ``classes`` may name.
-
-    Raises ValueError naming the option.
-    """
-    known = [name for name in model_inputs(model) if name != "images"]
-    for name in given:
-        if name not in known:
-            raise ValueError(f"{model} has no option {name[:100]!r}; its options are {', '.join(known)}")
-    classes = given.get("classes")
-    if classes is not None:
-        if not isinstance(classes, list) or not classes:
-            raise ValueError("classes must be a list of one label or more")
-        for label in classes:
-            if not isinstance(label, str) or label not in labels:
-                raise ValueError(f"classes: {str(label)[:100]!r} is not a label of {model}")
-    most = given.get("max_instances")
-    if most is not None and (type(most) is not int or not 1 <= most <= MOST_INSTANCES):
-        raise ValueError(f"max_instances must be a whole number from 1 to {MOST_INSTANCES}, not {str(most)[:100]}")
-    return AnalyzeOptions(
-        tasks=MODELS[model],
-        mask_detection=MaskDetectionOptions(_threshold(given, "face_threshold")),
-        instance_segmentation=InstanceSegmentationOptions(
-            _threshold(given, "score_threshold"), None if classes is None else tuple(classes), most
-        ),
-    )
-
-
-def _threshold(given: Mapping[str, Any], name: str) -> float | None:
-    value = given.get(name)
-    if value is None:
-        return None
-    if type(value) not in (int, float) or not 0 <= value <= 1:
-        raise ValueError(f"{name} must be a number from 0 to 1, not {str(value)[:100]}")
-    return float(value)
-
-
 def columns(
-    model: str, images: Sequence[ImageAnalysis], labels: Mapping[Task, Sequence[str]], wanted: Collection[str]
+    model: ServedModel, images: Sequence[ImageAnalysis], labels: Mapping[Task, Sequence[str]], wanted: Collection[str]
 ) -> dict[str, NDArray[Any]]:
-    """The outputs in ``wanted``, but for the picture, as ``model_outputs`` describes them.
+    """The outputs in ``wanted``, but for the picture, as ``ServedModel.outputs`` describes them.
 
     Strings are str in object arrays, masks in RLE the RLE itself or None. Raises AnswerTooLarge.
     """
     made: dict[str, NDArray[Any]] = {}
-    for task in MODELS[model]:
-        names = {name for name in OUTPUTS[task] if output_name(model, task, name) in wanted}
+    for task in model.tasks:
+        names = {name for name in OUTPUTS[task] if model.output_name(task, name) in wanted}
         for name, column in _task_columns(task, images, labels[task], names).items():
-            made[output_name(model, task, name)] = column
+            made[model.output_name(task, name)] = column
     if WEARERS in wanted:
         made[WEARERS] = _padded([_faces_of_instances(image) for image in images], np.int32, fill=-1)
     return made
 
 
-def lengths(model: str, image: ImageAnalysis) -> dict[str, int]:
+def lengths(model: ServedModel, image: ImageAnalysis) -> dict[str, int]:
     """How much of an image's row is no padding, of each output that has a row of detections."""
-    count = {task: len(_found(task, image)) for task in MODELS[model]}
     rows = {
-        output_name(model, task, name): count[task]
-        for task in MODELS[model]
+        model.output_name(task, name): len(image.found(task))
+        for task in model.tasks
         for name, spec in OUTPUTS[task].items()
         if len(spec.shape) > 1
     }
-    return rows | ({WEARERS: len(image.instances)} if len(MODELS[model]) > 1 else {})
+    return rows | ({WEARERS: len(image.instances)} if len(model.tasks) > 1 else {})
 
 
 async def pictures(pipeline: Pipeline, request: AnalyzeRequest, images: Sequence[ImageAnalysis]) -> list[bytes]:
@@ -186,7 +72,7 @@ async def pictures(pipeline: Pipeline, request: AnalyzeRequest, images: Sequence
 
 def _annotated(source: EncodedImage | NDArray[np.uint8], found: ImageAnalysis, max_pixels: int) -> bytes:
     pixels = decode(source.data, max_pixels) if isinstance(source, EncodedImage) else source
-    picture = draw(pixels, found.faces, found.instances)
+    picture = draw(pixels, found.faces, found.instances, found.objects)
     height, width = picture.shape[:2]
     shrink = (MAX_PICTURE_PIXELS / (height * width)) ** 0.5
     if shrink < 1:
@@ -199,20 +85,19 @@ def _task_columns(
     task: Task, images: Sequence[ImageAnalysis], labels: Sequence[str], wanted: Collection[str]
 ) -> dict[str, NDArray[Any]]:
     made: dict[str, NDArray[Any]] = {}
-    found = [_found(task, image) for image in images]
+    found = [image.found(task) for image in images]
     if "detection_boxes" in wanted:
         boxes = [[_normalised(one.box, image) for one in many] for many, image in zip(found, images, strict=True)]
         made["detection_boxes"] = _padded(boxes, np.float32, (4,))
     if "detection_classes" in wanted:
         classes = [
-            [1 + (one.label_id if isinstance(one, Instance) else labels.index(one.label)) for one in many]
-            for many in found
+            [1 + (labels.index(one.label) if isinstance(one, Face) else one.label_id) for one in many] for many in found
         ]
         made["detection_classes"] = _padded(classes, np.float32)
     if "detection_class_names" in wanted:
         made["detection_class_names"] = _padded([[one.label for one in many] for many in found], np.object_, fill="")
     if "detection_scores" in wanted:
-        scores = [[one.score if isinstance(one, Instance) else one.confidence for one in many] for many in found]
+        scores = [[one.confidence if isinstance(one, Face) else one.score for one in many] for many in found]
         made["detection_scores"] = _padded(scores, np.float32)
     if "num_detections" in wanted:
         made["num_detections"] = np.array([len(many) for many in found], np.float32)
@@ -222,10 +107,6 @@ def _task_columns(
         masks = [[instance.mask for instance in image.instances] for image in images]
         made["detection_masks_rle"] = _padded(masks, np.object_, fill=None)
     return made
-
-
-def _found(task: Task, image: ImageAnalysis) -> Sequence[Face] | Sequence[Instance]:
-    return image.faces if task == "mask_detection" else image.instances
 
 
 def _padded(

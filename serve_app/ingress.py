@@ -42,8 +42,7 @@ class Ingress:
     def __init__(self, settings: dict[str, Any], **handles: DeploymentHandle[Any]) -> None:
         self.settings = Settings.model_validate(settings)
         branches: dict[Task, ServeBranch] = {
-            task: ServeBranch(handles[task], read_card(card_path(getattr(self.settings, task))))  # type: ignore[misc]
-            for task in handles
+            task: ServeBranch(handles[task], read_card(card_path(card))) for task, card in self.settings.cards().items()
         }
         self.pipeline = Pipeline(
             branches,

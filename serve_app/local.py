@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.calls import Answer, Call, CallExpired, ReplicaOverloaded
-from deployments.models.card import TASKS, Task
+from deployments.models.card import Task
 from deployments.models.load import load
 from deployments.replica import Replica
 from serve_app.pipeline import Branch, BranchFailed, Failure, Pipeline
@@ -33,10 +33,10 @@ class LocalBranch:
 
 
 def build_local(settings: Settings) -> Pipeline:
-    """Load both models here. Raises ValueError for a model card that is wrong."""
+    """Load the models here. Raises ValueError for a model card that is wrong."""
     branches: dict[Task, Branch] = {
-        task: LocalBranch(Replica(load(getattr(settings, task), task, settings.device, settings.threads)))
-        for task in TASKS
+        task: LocalBranch(Replica(load(card, task, settings.device, settings.threads, settings.precision)))
+        for task, card in settings.cards().items()
     }
     return Pipeline(
         branches,

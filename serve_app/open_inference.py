@@ -8,7 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from serve_app.detections import MODELS, AnswerTooLarge, analyze_options, model_version
+from deployments.models.card import Task
+from serve_app.detections import AnswerTooLarge
 from serve_app.limits import Limits
 from serve_app.open_inference_tensors import (
     DENSE_MASKS,
@@ -19,17 +20,13 @@ from serve_app.open_inference_tensors import (
     output_tensors,
 )
 from serve_app.pipeline import AnalyzeOptions, AnalyzeRequest, Failure, ImageAnalysis, Pipeline
+from serve_app.served_models import ServedModel, served_models
 
 SERVER_NAME = "maskgraph"
 SERVER_VERSION = "1"
 EXTENSIONS = ("binary_tensor_data", "parameters", "model_repository", "model_configuration", "statistics")
 PLATFORM = "ray_serve"
 INPUT = "images"
-OPTIONS = {
-    "mask_detection": ("face_threshold",),
-    "instance_segmentation": ("score_threshold", "classes", "max_instances"),
-}
-"""The parameters that each task acts on; with them ``timeout`` in microseconds."""
 HINTS = ("priority", "sequence_id", "sequence_start", "sequence_end", "headers")
 """Triton's parameters for schedulers that are not used here: taken, and of no effect, like ``triton_...``."""
 PRECEDENCE = (
@@ -111,13 +108,14 @@ class OpenInference:
     def __init__(self, pipeline: Pipeline, limits: Limits) -> None:
         self.pipeline = pipeline
         self.limits = limits
-        self._statistics = {model: Statistics() for model in MODELS}
+        self.models = served_models(pipeline.branches)
+        self._statistics = {model: Statistics() for model in self.models}
 
     def version(self, model: str, version: str = "") -> str:
         """The version in service. Raises InferenceError ``not_found`` for an unknown model, or another version."""
-        if model not in MODELS:
-            raise InferenceError("not_found", f"unknown model {model[:100]!r}; models: {', '.join(MODELS)}")
-        present = str(model_version(model, self.pipeline.branches))
+        if model not in self.models:
+            raise InferenceError("not_found", f"unknown model {model[:100]!r}; models: {', '.join(self.models)}")
+        present = str(self.models[model].version(self.pipeline.branches))
         if version not in ("", present):
             raise InferenceError(
                 "not_found", f"model {model} has no version {version[:40]!r}; its version is {present}"
@@ -126,23 +124,24 @@ class OpenInference:
 
     async def ready(self, model: str = "analyze") -> bool:
         """Whether a replica answers, for each of a model's tasks."""
-        return all([await self.pipeline.branches[task].ready() for task in MODELS[model]])
+        return all([await self.pipeline.branches[task].ready() for task in self.models[model].tasks])
 
     async def states(self) -> dict[str, str]:
         """READY or UNAVAILABLE, of each model."""
         ready = await self.pipeline.ready()
         return {
-            model: "READY" if all(ready[task] for task in tasks) else "UNAVAILABLE" for model, tasks in MODELS.items()
+            name: "READY" if all(ready[task] for task in model.tasks) else "UNAVAILABLE"
+            for name, model in self.models.items()
         }
 
     def properties(self, model: str) -> dict[str, str]:
         """What metadata tells beyond the tensors: each task's model and labels, parameters, the kinds of input."""
         properties = {INPUT: "BYTES [N]: picture files; or UINT8 [N, H, W, 3]: upright RGB pixels"}
-        for task in MODELS[model]:
+        for task in self.models[model].tasks:
             card = self.pipeline.branches[task].card
             properties[f"{task}.model"] = card.identity
             properties[f"{task}.labels"] = ",".join(card.labels)
-        properties["parameters"] = ",".join(known_parameters(model))
+        properties["parameters"] = ",".join(known_parameters(self.models[model]))
         return properties
 
     def statistics(self, model: str = "", version: str = "") -> dict[str, Statistics]:
@@ -183,10 +182,9 @@ class OpenInference:
         return tensors
 
     async def _infer(self, request: InferRequest, statistics: Statistics) -> list[Tensor]:
-        model = request.model
+        model = self.models[request.model]
         wanted = wanted_outputs(model, request.outputs)
-        labels = self.pipeline.branches["instance_segmentation"].card.labels
-        options = options_of(model, request.parameters, labels)
+        options = options_of(model, request.parameters, self.pipeline.labels)
         analyze = AnalyzeRequest(request.images, request.request_id, options, request.traceparent)
         images = (await self.pipeline.analyze(analyze)).images
         refuse_failures(model, images, partial="errors" in wanted)
@@ -205,25 +203,27 @@ def bad_input(error: ValueError) -> InferenceError:
     return InferenceError("bad_request", f"input {INPUT}: {error}")
 
 
-def known_parameters(model: str) -> list[str]:
-    """The parameters that a model acts on."""
-    return [name for task in MODELS[model] for name in OPTIONS[task]] + ["timeout"]
+def known_parameters(model: ServedModel) -> list[str]:
+    """The parameters that a model acts on; ``timeout`` is in microseconds."""
+    return [*model.options(), "timeout"]
 
 
-def wanted_outputs(model: str, names: Sequence[str]) -> list[str]:
+def wanted_outputs(model: ServedModel, names: Sequence[str]) -> list[str]:
     """The outputs to send. Raises InferenceError for unknown ones and for repeated ones."""
     known = list(output_specs(model))
     for name in names:
         if name not in known:
-            message = f"unexpected output {name[:100]!r} for model {model}; its outputs are {', '.join(known)}"
+            message = f"unexpected output {name[:100]!r} for model {model.name}; its outputs are {', '.join(known)}"
             raise InferenceError("bad_request", message)
     if len(set(names)) < len(names):
         raise InferenceError("bad_request", "an output is asked for more than once")
     return list(names) or [name for name in known if not name.endswith(DENSE_MASKS)]
 
 
-def options_of(model: str, parameters: Mapping[str, Parameter], labels: Sequence[str]) -> AnalyzeOptions:
-    """Options from a request's parameters; ``labels`` are those that ``classes``, separated by commas, may name.
+def options_of(
+    model: ServedModel, parameters: Mapping[str, Parameter], labels: Mapping[Task, Sequence[str]]
+) -> AnalyzeOptions:
+    """Options from a request's parameters; ``labels`` of a task are those that its ``classes`` may name, with commas.
 
     Raises InferenceError naming the parameter that is unknown or wrong.
     """
@@ -233,25 +233,26 @@ def options_of(model: str, parameters: Mapping[str, Parameter], labels: Sequence
     known = known_parameters(model)
     for name in given:
         if name not in known:
-            message = f"model {model} has no parameter {name[:100]!r}; its parameters are {', '.join(known)}"
+            message = f"model {model.name} has no parameter {name[:100]!r}; its parameters are {', '.join(known)}"
             raise InferenceError("bad_request", message)
     timeout_us = given.pop("timeout", 0)
     if type(timeout_us) is not int or timeout_us < 0:
         raise InferenceError("bad_request", "parameter timeout must be a whole number of microseconds")
-    if "classes" in given:
-        classes = given["classes"]
-        if not isinstance(classes, str):
-            raise InferenceError("bad_request", "parameter classes must be a string of labels, separated by commas")
-        given["classes"] = [label.strip() for label in classes.split(",")]
+    for name, spec in model.options().items():
+        if spec.dtype == "DT_STRING" and name in given:
+            classes = given[name]
+            if not isinstance(classes, str):
+                raise InferenceError("bad_request", f"parameter {name} must be a string of labels, separated by commas")
+            given[name] = [label.strip() for label in classes.split(",")]
     try:
-        options = analyze_options(model, given, labels)
+        options = model.analyze_options(given, labels)
     except ValueError as error:
         raise InferenceError("bad_request", f"parameter {error}") from None
     # Nought is Triton's default, which is no timeout; the pipeline has its own above all that are asked for.
     return replace(options, timeout_s=min(timeout_us, 2**53) / 1e6 if timeout_us else None)
 
 
-def refuse_failures(model: str, images: Sequence[ImageAnalysis], partial: bool) -> None:
+def refuse_failures(model: ServedModel, images: Sequence[ImageAnalysis], partial: bool) -> None:
     """Raise InferenceError for the worst failure if nothing succeeded; unless ``partial``, if anything failed."""
     if partial and any(_succeeded(model, image) for image in images):
         return
@@ -265,13 +266,13 @@ def _gravity(failure: tuple[Failure, int]) -> int:
     return PRECEDENCE.index(failure[0].code)
 
 
-def _succeeded(model: str, image: ImageAnalysis) -> bool:
+def _succeeded(model: ServedModel, image: ImageAnalysis) -> bool:
     failed = {failure.task for failure in image.errors}
-    return None not in failed and not failed >= set(MODELS[model])
+    return None not in failed and not failed >= set(model.tasks)
 
 
-def _count_times(statistics: Statistics, model: str, images: Sequence[ImageAnalysis]) -> None:
-    times = [image.timing_ms[task] for image in images for task in MODELS[model] if task in image.timing_ms]
+def _count_times(statistics: Statistics, model: ServedModel, images: Sequence[ImageAnalysis]) -> None:
+    times = [image.timing_ms[task] for image in images for task in model.tasks if task in image.timing_ms]
     decode = [image.timing_ms.get("decode", 0.0) for image in images]
     statistics.compute_input.add(_nanoseconds(max(value for value in decode if isinstance(value, float))))
     statistics.queue.add(_nanoseconds(max(one["queue"] for one in times if isinstance(one, dict))))

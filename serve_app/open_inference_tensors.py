@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from deployments.imaging.masks import decode_rle
 from deployments.models.card import Task
 from deployments.results import Box
-from serve_app.detections import MODELS, AnswerTooLarge, output_name
+from serve_app.detections import AnswerTooLarge
 from serve_app.limits import Limits
 from serve_app.pipeline import EncodedImage, ImageAnalysis
 from serve_app.pixels import check_batch_shape
+from serve_app.served_models import ServedModel
 
 Image = EncodedImage | NDArray[np.uint8]
 
@@ -152,6 +153,13 @@ COLUMNS: dict[Task, dict[str, Column]] = {
         "masks": Column("BYTES", (), lambda image, instance: orjson.dumps(instance.mask)),
         "image_index": Column("INT64", (), lambda image, instance: image),
     },
+    "object_detection": {
+        "boxes": Column("FP32", (4,), lambda image, found: corners(found.box)),
+        "labels": Column("BYTES", (), lambda image, found: found.label.encode()),
+        "label_ids": Column("INT64", (), lambda image, found: found.label_id),
+        "scores": Column("FP32", (), lambda image, found: found.score),
+        "image_index": Column("INT64", (), lambda image, found: image),
+    },
 }
 PEOPLE = {
     "people.instances": Column("INT64", (), lambda image, person: person[0]),
@@ -165,37 +173,34 @@ OF_IMAGES = {
 }
 
 
-def output_specs(model: str) -> dict[str, TensorSpec]:
+def output_specs(model: ServedModel) -> dict[str, TensorSpec]:
     """What a model answers, in a fixed order; with several tasks, names carry theirs: ``mask_detection.boxes``.
 
-    Rows run over all faces, instances or people of all N images; ``image_index`` tells whose, from 0. ``boxes`` are
-    left, top, right, bottom in pixels of the upright image; the ``scores`` of faces are the probability of their label;
-    ``masks`` are COCO RLE in JSON, at the image's size. ``dense_masks`` are 0 and 1, [instances, height, width] of the
-    largest image, zero beyond smaller ones. ``people.instances`` and ``people.faces`` are rows of the outputs of their
-    tasks, -1 for no face; ``people.labels`` are empty then. ``image_sizes`` are [N, 2], height and width, 0 for an
-    image that could not be read; ``errors`` [N] are empty for an image that nothing went wrong with.
+    Rows run over all faces, instances, objects or people of all N images; ``image_index`` tells whose, from 0.
+    ``boxes`` are left, top, right, bottom in pixels of the upright image; the ``scores`` of faces are the probability
+    of their label; ``masks`` are COCO RLE in JSON, at the image's size. ``dense_masks`` are 0 and 1, [instances,
+    height, width] of the largest image, zero beyond smaller ones. ``people.instances`` and ``people.faces`` are rows of
+    the outputs of their tasks, -1 for no face; ``people.labels`` are empty then. ``image_sizes`` are [N, 2], height and
+    width, 0 for an image that could not be read; ``errors`` [N] are empty for an image that nothing went wrong with.
     """
     specs: dict[str, TensorSpec] = {}
-    for task in MODELS[model]:
-        specs |= {output_name(model, task, name): column.spec for name, column in COLUMNS[task].items()}
+    for task in model.tasks:
+        specs |= {model.output_name(task, name): column.spec for name, column in COLUMNS[task].items()}
         if task == "instance_segmentation":
-            specs[output_name(model, task, DENSE_MASKS)] = TensorSpec("UINT8", (-1, -1, -1))
-    if len(MODELS[model]) > 1:
+            specs[model.output_name(task, DENSE_MASKS)] = TensorSpec("UINT8", (-1, -1, -1))
+    if len(model.tasks) > 1:
         specs |= {name: column.spec for name, column in PEOPLE.items()}
     return specs | {name: column.spec for name, column in OF_IMAGES.items()}
 
 
-def output_tensors(model: str, images: Sequence[ImageAnalysis], wanted: Collection[str]) -> list[Tensor]:
+def output_tensors(model: ServedModel, images: Sequence[ImageAnalysis], wanted: Collection[str]) -> list[Tensor]:
     """The outputs in ``wanted``, in its order, as ``output_specs`` describes them. Raises AnswerTooLarge."""
-    rows: dict[Task, list[tuple[int, Any]]] = {
-        "mask_detection": [(index, face) for index, image in enumerate(images) for face in image.faces],
-        "instance_segmentation": [(index, one) for index, image in enumerate(images) for one in image.instances],
-    }
     made: dict[str, Tensor] = {}
-    for task in MODELS[model]:
-        columns = {output_name(model, task, name): column for name, column in COLUMNS[task].items()}
-        made |= _filled(columns, rows[task], wanted)
-        dense = output_name(model, task, DENSE_MASKS)
+    for task in model.tasks:
+        columns = {model.output_name(task, name): column for name, column in COLUMNS[task].items()}
+        rows = [(index, found) for index, image in enumerate(images) for found in image.found(task)]
+        made |= _filled(columns, rows, wanted)
+        dense = model.output_name(task, DENSE_MASKS)
         if dense in wanted:
             made[dense] = _dense_masks(dense, images)
     made |= _filled(PEOPLE, _people(images), wanted)

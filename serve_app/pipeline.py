@@ -11,15 +11,22 @@ from typing import ParamSpec, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.calls import Answer, Call, InstanceSegmentationOptions, MaskDetectionOptions
+from deployments.calls import Answer, Call, InstanceSegmentationOptions, MaskDetectionOptions, ObjectDetectionOptions
 from deployments.imaging.decode import ImageError, decode
 from deployments.imaging.resize import prepare
-from deployments.models.card import TASKS, ModelCard, Task
-from deployments.results import Face, Instance
+from deployments.models.card import ModelCard, Task
+from deployments.results import Detection, Face, Instance, Results
 from serve_app.people import Person, tie
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+FOUND: dict[Task, str] = {
+    "mask_detection": "faces",
+    "instance_segmentation": "instances",
+    "object_detection": "objects",
+}
+"""The field of an ImageAnalysis that holds a task's results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +41,11 @@ class EncodedImage:
 class AnalyzeOptions:
     """What a request may set; None leaves the model's or the service's default."""
 
-    tasks: tuple[Task, ...] = TASKS
+    tasks: tuple[Task, ...] | None = None
+    """None for every one that the service has a branch for."""
     mask_detection: MaskDetectionOptions = field(default_factory=MaskDetectionOptions)
     instance_segmentation: InstanceSegmentationOptions = field(default_factory=InstanceSegmentationOptions)
+    object_detection: ObjectDetectionOptions = field(default_factory=ObjectDetectionOptions)
     timeout_s: float | None = None
 
 
@@ -73,9 +82,15 @@ class ImageAnalysis:
     faces: Sequence[Face] = ()
     instances: Sequence[Instance] = ()
     people: Sequence[Person] = ()
+    objects: Sequence[Detection] = ()
     errors: list[Failure] = field(default_factory=list)
     timing_ms: dict[str, float | dict[str, float]] = field(default_factory=dict)
     pixels: NDArray[np.uint8] | None = None
+
+    def found(self, task: Task) -> Results:
+        """A task's results."""
+        results: Results = getattr(self, FOUND[task])
+        return results
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +146,17 @@ class Pipeline:
         timeout = min(request.options.timeout_s or self.timeout_s, self.timeout_s)
         deadline = time.time() + timeout
         images = await asyncio.gather(*(self._one(image, request, deadline) for image in request.images))
-        models = {task: self.branches[task].card.identity for task in request.options.tasks}
-        return Analysis(list(images), models, milliseconds_since(started))
+        return Analysis(list(images), self.models(request.options), milliseconds_since(started))
+
+    def models(self, options: AnalyzeOptions) -> dict[Task, str]:
+        """The tasks that a request asks for, each with its model's name and version."""
+        tasks = self.branches if options.tasks is None else options.tasks
+        return {task: self.branches[task].card.identity for task in tasks}
+
+    @property
+    def labels(self) -> dict[Task, tuple[str, ...]]:
+        """The labels of each task's model."""
+        return {task: branch.card.labels for task, branch in self.branches.items()}
 
     async def on_thread(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """Run CPU work (decoding, drawing, encoding) in the decode pool."""
@@ -177,7 +201,7 @@ class Pipeline:
             analysis.pixels = pixels
         analysis.timing_ms["decode"] = milliseconds_since(started)
         await asyncio.gather(
-            *(self._branch(task, pixels, analysis, request, deadline) for task in request.options.tasks)
+            *(self._branch(task, pixels, analysis, request, deadline) for task in self.models(request.options))
         )
         analysis.people = await self.on_thread(tie, analysis.faces, analysis.instances)
         analysis.timing_ms["total"] = milliseconds_since(started)
@@ -211,10 +235,7 @@ class Pipeline:
             analysis.errors.append(Failure("deadline_exceeded", message, task))
             return
         analysis.timing_ms[task] = {"queue": answer.queue_ms, "run": answer.run_ms}
-        if task == "mask_detection":
-            analysis.faces = answer.results  # type: ignore[assignment]
-        else:
-            analysis.instances = answer.results  # type: ignore[assignment]
+        setattr(analysis, FOUND[task], answer.results)
 
 
 def milliseconds_since(start: float) -> float:

@@ -4,6 +4,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from deployments.models.card import TASKS, Task
 from deployments.settings import ReplicaSettings
 
 __all__ = ["ReplicaSettings", "Settings"]
@@ -19,8 +20,12 @@ class Settings(BaseModel):
     mask_detection: str = "face_mask"
     """An embedded model's name, or the path of a model card."""
     instance_segmentation: str = "solov2_people"
+    object_detection: str | None = None
+    """Without a card the service has no such branch."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto`` is CUDA where a replica has a device, else the CPU."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """What the networks compute in. Only in float32 is an answer the same to 1e-4 in every batch; float16 is CUDA's."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of each model replica; by default half the machine's cores."""
 
@@ -41,3 +46,8 @@ class Settings(BaseModel):
     """Name of an environment variable with comma-separated keys; requests must then carry one."""
     dialects: tuple[Dialect, ...] = get_args(Dialect)
     """The protocols that are served; ``kserve`` is KServe V1 and TensorFlow Serving over REST, ``tf_serving`` gRPC."""
+
+    def cards(self) -> dict[Task, str]:
+        """The model card of each branch that the service has."""
+        named = {task: getattr(self, task) for task in TASKS}
+        return {task: card for task, card in named.items() if card is not None}

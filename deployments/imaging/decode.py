@@ -113,7 +113,16 @@ def decode(data: bytes, max_pixels: int) -> Pixels:
         raise
     except Exception as error:  # whatever a codec raises, the cause is the data
         raise UnreadableImage(f"the {header.format} data is truncated or corrupt") from error
-    return np.ascontiguousarray(_upright(rgb, _orientation(image)))
+    return np.ascontiguousarray(upright(rgb, _orientation(image)))
+
+
+def exif_orientation(data: bytes) -> int:
+    """How the camera was held by a file's EXIF, 1 (upright, also where it says nothing) to 8.
+
+    1 for TIFF too, which every library turns by itself. Raises as ``read_header``.
+    """
+    image = _open(data)
+    return 1 if isinstance(image, TiffImageFile) else _orientation(image)
 
 
 def _open(data: bytes) -> ImageFile:
@@ -241,10 +250,10 @@ def _orientation(image: ImageFile) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _upright(image: Pixels, orientation: int) -> Pixels:
-    """Undo the camera's rotation, EXIF tag 0x0112: 2 and 4 mirror, 3 turns by 180 degrees, 5 to 8 also transpose."""
+def upright(image: Pixels, orientation: int) -> Pixels:
+    """Undo the camera's rotation of [H, W] or [H, W, 3], EXIF tag 0x0112: 2 and 4 mirror, 3 turns, 5 to 8 transpose."""
     if orientation in (5, 6, 7, 8):
-        image = image.transpose(1, 0, 2)
+        image = image.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
         image = image[:, ::-1]
     if orientation in (3, 4, 7, 8):

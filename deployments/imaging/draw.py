@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from deployments.imaging.masks import decode_rle, rle_area, rle_box
-from deployments.results import Box, Face, Instance
+from deployments.results import Box, Detection, Face, Instance
 
 Color = tuple[int, int, int]
 Pixels = NDArray[np.uint8]
@@ -51,11 +51,14 @@ class _Plate:
     """What the label belongs to."""
 
 
-def draw(image: Pixels, faces: Sequence[Face], instances: Sequence[Instance]) -> Pixels:
-    """Draw faces and instances on a copy of RGB uint8 [H, W, 3]; masks must have the image's size.
+def draw(
+    image: Pixels, faces: Sequence[Face], instances: Sequence[Instance], objects: Sequence[Detection] = ()
+) -> Pixels:
+    """Draw what was found on a copy of RGB uint8 [H, W, 3]; masks must have the image's size.
 
-    Instances get a translucent mask with an outline, a thin box and "label score"; faces a box and "label confidence"
-    in the colour of their label. Lines and text grow with the picture. Raises ValueError for a mask of another size.
+    Instances get a translucent mask with an outline, a thin box and "label score"; objects a box and "label score", in
+    one colour for each label; faces a box and "label confidence" in the colour of their label. Lines and text grow with
+    the picture. Raises ValueError for a mask of another size.
     """
     canvas = image.copy()
     height, width = canvas.shape[:2]
@@ -66,6 +69,8 @@ def draw(image: Pixels, faces: Sequence[Face], instances: Sequence[Instance]) ->
         _blend_mask(canvas, instance, color, line)
     for instance, color in zip(instances, colors, strict=True):
         _outline_box(canvas, instance.box, color, max(1, line // 2))
+    for found in objects:
+        _outline_box(canvas, found.box, _object_color(found), line)
     for face in faces:
         _outline_box(canvas, face.box, FACE_COLORS[face.label], line)
     text_size = max(9, round(size / 42))
@@ -77,6 +82,10 @@ def draw(image: Pixels, faces: Sequence[Face], instances: Sequence[Instance]) ->
         _plate(f"{instance.label} {instance.score:.2f}", text_size, color, instance.box, width)
         for instance, color in zip(instances, colors, strict=True)
     ]
+    plates += [
+        _plate(f"{found.label} {found.score:.2f}", text_size, _object_color(found), found.box, width)
+        for found in objects
+    ]
     return _write_plates(canvas, plates, [Box(*_pixel_corners(face.box, width, height)) for face in faces])
 
 
@@ -87,6 +96,10 @@ def encode_picture(image: Pixels, format: Literal["jpeg", "png"]) -> bytes:
     if not encoded:
         raise ValueError(f"a picture of {image.shape[1]}x{image.shape[0]} pixels cannot be written as {format}")
     return data.tobytes()
+
+
+def _object_color(found: Detection) -> Color:
+    return INSTANCE_COLORS[found.label_id % len(INSTANCE_COLORS)]
 
 
 def _pixel_corners(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
@@ -144,10 +157,11 @@ def _plate(text: str, size: int, color: Color, anchor: Box, picture_width: int) 
 def _write_plates(canvas: Pixels, plates: Sequence[_Plate], faces: Sequence[Box]) -> Pixels:
     picture = Image.fromarray(canvas)
     pen = ImageDraw.Draw(picture)
-    placed: list[Box] = []
-    for plate in plates:
-        box = _place(plate, picture.width, picture.height, placed, faces)
-        placed.append(box)
+    taken = np.empty((len(plates), 4))
+    kept_clear = np.array([_sides(face) for face in faces]).reshape(-1, 4)
+    for index, plate in enumerate(plates):
+        box = _place(plate, picture.width, picture.height, taken[:index], kept_clear)
+        taken[index] = _sides(box)
         radius = plate.padding
         pen.rounded_rectangle((box.left, box.top, box.right - 1, box.bottom - 1), radius, fill=plate.color)
         red, green, blue = plate.color
@@ -157,17 +171,28 @@ def _write_plates(canvas: Pixels, plates: Sequence[_Plate], faces: Sequence[Box]
     return np.array(picture)
 
 
-def _place(plate: _Plate, width: int, height: int, placed: Sequence[Box], faces: Sequence[Box]) -> Box:
-    """The place near the anchor, inside the picture, that hides least of other labels, then of the faces."""
+def _place(plate: _Plate, width: int, height: int, placed: NDArray[np.float64], faces: NDArray[np.float64]) -> Box:
+    """The place near the anchor, inside the picture, that hides least of other labels, then of the faces.
+
+    placed, faces: left, top, right, bottom in pixels, [n, 4].
+    """
     left, top, right, bottom = _pixel_corners(plate.anchor, width, height)
     rows = (top - plate.height, bottom, top, bottom - plate.height, top - 2 * plate.height, bottom + plate.height)
     columns = (left, right - plate.width, (left + right - plate.width) // 2)
+    corners = np.array([(x, y) for y in rows for x in columns])
+    corners = np.clip(corners, 0, np.maximum(0, (width - plate.width, height - plate.height)))
+    places = np.hstack([corners, corners + np.array([plate.width, plate.height])])
+    # The last key goes first, and of equal places the first.
+    best = np.lexsort((_shared_areas(places, faces), _shared_areas(places, placed)))[0]
+    return Box(*places[best].tolist())
 
-    def at(x: int, y: int) -> Box:
-        x, y = max(0, min(x, width - plate.width)), max(0, min(y, height - plate.height))
-        return Box(x, y, x + plate.width, y + plate.height)
 
-    def hidden(box: Box) -> tuple[float, float]:
-        return sum(map(box.intersection, placed)), sum(map(box.intersection, faces))
+def _sides(box: Box) -> tuple[float, float, float, float]:
+    return box.left, box.top, box.right, box.bottom
 
-    return min((at(x, y) for y in rows for x in columns), key=hidden)
+
+def _shared_areas(places: NDArray[np.int64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much of all ``boxes`` [n, 4] each of ``places`` [m, 4] covers, in square pixels: [m]."""
+    sizes = np.minimum(places[:, None, 2:], boxes[:, 2:]) - np.maximum(places[:, None, :2], boxes[:, :2])
+    areas: NDArray[np.float64] = np.clip(sizes, 0, None).prod(axis=2).sum(axis=1)
+    return areas

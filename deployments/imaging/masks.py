@@ -34,7 +34,7 @@ def encode_rle(mask: NDArray[np.bool_] | NDArray[np.uint8]) -> RLE:
     """Encode a mask [H, W], bool or uint8 (anything but 0 is foreground)."""
     if mask.ndim != 2 or mask.size == 0:
         raise ValueError(f"a mask is a non-empty [H, W] array, not of shape {list(mask.shape)}")
-    encoded = coco.encode(np.asfortranarray(mask != 0, dtype=np.uint8))
+    encoded = coco.encode(np.asfortranarray(mask.astype(bool, copy=False)).view(np.uint8))
     return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
 
 

@@ -17,15 +17,18 @@ class _Strict(BaseModel):
 
 
 class KeepRatio(_Strict):
-    """mmdetection's rule: as large as fits both sides, ratio kept, small pictures enlarged."""
+    """As large as fits both sides, ratio kept, small pictures enlarged."""
 
     rule: Literal["keep_ratio"]
     short_side: PositiveInt
     long_side: PositiveInt
+    rounding: Literal["nearest", "down"] = "nearest"
+    """To whole pixels: mmdetection's is the nearest, torchvision's down."""
 
     def apply(self, height: int, width: int) -> tuple[int, int]:
         scale = min(self.long_side / max(height, width), self.short_side / min(height, width))
-        return int(height * scale + 0.5), int(width * scale + 0.5)
+        half = 0.5 if self.rounding == "nearest" else 0.0
+        return int(height * scale + half), int(width * scale + half)
 
 
 class MaxSide(_Strict):

@@ -1,15 +1,29 @@
 """Model cards: what a model is, how its input is made, and what it may be trusted with. Loads no torch."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from deployments.calls import (
+    InstanceSegmentationOptions,
+    MaskDetectionOptions,
+    ObjectDetectionOptions,
+    TaskOptions,
+    threshold_names,
+)
 from deployments.imaging.spec import ImageSpec
 
-Task = Literal["mask_detection", "instance_segmentation"]
-TASKS: tuple[Task, ...] = ("mask_detection", "instance_segmentation")
+Task = Literal["mask_detection", "instance_segmentation", "object_detection"]
+TASKS: tuple[Task, ...] = ("mask_detection", "instance_segmentation", "object_detection")
+"""All that there are; a service has a branch for each that its settings name a card for."""
+OPTIONS: dict[Task, type[TaskOptions]] = {
+    "mask_detection": MaskDetectionOptions,
+    "instance_segmentation": InstanceSegmentationOptions,
+    "object_detection": ObjectDetectionOptions,
+}
+"""What a request may set of each."""
 
 EMBEDDED = Path(__file__).parent / "weights"
 """Where the embedded weights and their cards lie."""
@@ -27,11 +41,13 @@ class ModelCard(Strict):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     version: str = Field(pattern=r"^[0-9]+$")
     task: Task
-    architecture: Literal["face_mask", "solov2"]
+    architecture: Literal["face_mask", "solov2", "torchvision", "exported"]
     network: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the architecture, checked by it."""
-    weights: str
-    """File name of the safetensors beside the card."""
+    weights: str = Field(min_length=1)
+    """A path, from the card's folder where it is relative, or an https:// URL."""
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """Of the weights file, which is checked before each use; a URL's must be given."""
     labels: tuple[str, ...]
     """Name of each label id, in order."""
     image: ImageSpec
@@ -44,10 +60,32 @@ class ModelCard(Strict):
     limits: list[str] = Field(default_factory=list)
     licence: str
 
+    @model_validator(mode="after")
+    def _thresholds_are_the_tasks(self) -> Self:
+        known = threshold_names(OPTIONS[self.task])
+        for name in self.thresholds:
+            if name not in known:
+                raise ValueError(f"unknown threshold {name!r} for {self.task}; known: {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _remote_weights_can_be_verified(self) -> Self:
+        if self.weights_are_remote:
+            if not self.weights.startswith("https://"):
+                raise ValueError(f"weights are a path or an https:// URL, not {self.weights.split('://')[0]}://")
+            if self.sha256 is None:
+                raise ValueError("weights from a URL need the file's sha256: 64 hexadecimal digits, in lower case")
+        return self
+
     @property
     def identity(self) -> str:
         """Name and version, as answers state it: ``face_mask@1``."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def weights_are_remote(self) -> bool:
+        """Whether ``weights`` is a URL."""
+        return "://" in self.weights
 
 
 def read_card(path: Path) -> ModelCard:

@@ -1,9 +1,14 @@
 """What a replica needs of a model, whatever its architecture."""
 
+from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
+
+import torch
+from torch import nn
 
 from deployments.calls import Item
 from deployments.models.card import ModelCard
+from deployments.models.device import Normalizer
 from deployments.results import Results
 
 Batch = TypeVar("Batch")
@@ -17,6 +22,16 @@ class Model(Protocol, Generic[Batch, Raw]):
     """
 
     card: ModelCard
+    device: torch.device
+    normalize: Normalizer
+    """Between the pixels of an item and the network; with another one the same network is fed other numbers."""
+
+    @property
+    def networks(self) -> Sequence[nn.Module]:
+        """What a lower precision applies to: modules that take tensors and give tensors, which other code decodes.
+
+        Raises ValueError for a model whose precision is not ours to choose, such as an exported program.
+        """
 
     def padded_shape(self, item: Item) -> tuple[int, int]:
         """Height and width in pixels that the network sees; only items of equal shape share a batch."""

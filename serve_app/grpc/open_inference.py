@@ -130,7 +130,9 @@ class OpenInferenceService:
             versions=[version],
             platform=PLATFORM,
             inputs=[_tensor_metadata(INPUT, IMAGES)],
-            outputs=[_tensor_metadata(name, spec) for name, spec in output_specs(request.name).items()],
+            outputs=[
+                _tensor_metadata(name, spec) for name, spec in output_specs(self.service.models[request.name]).items()
+            ],
             properties=self.service.properties(request.name),
         )
 
@@ -160,7 +162,7 @@ class OpenInferenceService:
     async def ModelConfig(self, request: pb.ModelConfigRequest, grpc_context: GrpcContext) -> pb.ModelConfigResponse:
         """The part of Triton's configuration that tells clients what to send."""
         self.service.version(request.name, request.version)
-        outputs = output_specs(request.name).items()
+        outputs = output_specs(self.service.models[request.name]).items()
         config = pb.ModelConfig(
             name=request.name,
             platform=PLATFORM,

@@ -11,19 +11,7 @@ import grpc  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.detections import (
-    LABEL,
-    MODELS,
-    PICTURE,
-    SIGNATURE,
-    AnswerTooLarge,
-    analyze_options,
-    columns,
-    model_inputs,
-    model_outputs,
-    model_version,
-    pictures,
-)
+from serve_app.detections import AnswerTooLarge, columns, pictures
 from serve_app.grpc.call import CallRefused, GrpcContext, invalid, metadata_of, refusals, refuse_failures, request_id
 from serve_app.grpc.protos.tensorflow_pb2 import SignatureDef
 from serve_app.grpc.protos.tensorflow_serving_pb2 import (
@@ -41,6 +29,15 @@ from serve_app.grpc.protos.tensorflow_serving_pb2 import (
 from serve_app.grpc.tf_tensors import read_images, read_option, tensor_info, write_tensors
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, AnalyzeRequest, EncodedImage, Pipeline
+from serve_app.served_models import (
+    IMAGES,
+    LABEL,
+    OTHER_NAMES_OF_IMAGES,
+    PICTURE,
+    SIGNATURE,
+    ServedModel,
+    served_models,
+)
 from serve_app.traceparent import well_formed
 
 METHOD = "tensorflow/serving/predict"
@@ -54,7 +51,7 @@ class PredictionService:
         self._limits = limits
 
     async def Predict(self, request: PredictRequest, grpc_context: GrpcContext) -> PredictResponse:
-        """Find faces or instances in ``inputs["images"]``; the outputs are those of ``detections.model_outputs``."""
+        """Find what the model finds in ``inputs["images"]``; the outputs are those of ``ServedModel.outputs``."""
         with refusals(grpc_context):
             model = known_model(self._pipeline, request.model_spec)
             check_signature(request.model_spec)
@@ -62,12 +59,12 @@ class PredictionService:
             if request.ByteSize() > self._limits.max_body_bytes:
                 limit = self._limits.max_body_bytes
                 raise invalid(f"the request is over the limit of {limit} bytes")
-            check_inputs(model, request)
+            name = check_inputs(model, request)
             options = self._options(model, request)
             try:
-                images = await self._pipeline.on_thread(read_images, request.inputs["images"], self._limits)
+                images = await self._pipeline.on_thread(read_images, request.inputs[name], self._limits)
             except ValueError as error:
-                refuse_input("images", error)
+                refuse_input(name, error)
             return await self._answer(model, request.model_spec, wanted, images, options, metadata_of(grpc_context))
 
     async def GetModelMetadata(
@@ -82,30 +79,30 @@ class PredictionService:
                 if field != "signature_def":
                     raise invalid(f"Metadata field {field[:100]} is not supported")
             signature = SignatureDef(
-                inputs={name: tensor_info(name, spec) for name, spec in model_inputs(model).items()},
-                outputs={name: tensor_info(name, spec) for name, spec in model_outputs(model).items()},
+                inputs={name: tensor_info(name, spec) for name, spec in model.inputs().items()},
+                outputs={name: tensor_info(name, spec) for name, spec in model.outputs().items()},
                 method_name=METHOD,
             )
             response = GetModelMetadataResponse(model_spec=answered_spec(self._pipeline, model, ""))
             response.metadata["signature_def"].Pack(SignatureDefMap(signature_def={SIGNATURE: signature}))
             return response
 
-    def _options(self, model: str, request: PredictRequest) -> AnalyzeOptions:
+    def _options(self, model: ServedModel, request: PredictRequest) -> AnalyzeOptions:
         given = {}
-        for name, spec in model_inputs(model).items():
-            if name != "images" and name in request.inputs:
+        for name, spec in model.options().items():
+            if name in request.inputs:
                 try:
                     given[name] = read_option(request.inputs[name], spec)
                 except ValueError as error:
                     refuse_input(name, error)
         try:
-            return analyze_options(model, given, self._pipeline.branches["instance_segmentation"].card.labels)
+            return model.analyze_options(given, self._pipeline.labels)
         except ValueError as error:
             raise invalid(str(error)) from None
 
     async def _answer(
         self,
-        model: str,
+        model: ServedModel,
         spec: ModelSpec,
         wanted: list[str],
         images: list[EncodedImage | NDArray[np.uint8]],
@@ -120,9 +117,8 @@ class PredictionService:
         )
         found = (await self._pipeline.analyze(request)).images
         refuse_failures([image.errors for image in found])
-        labels = {task: self._pipeline.branches[task].card.labels for task in MODELS[model]}
         try:
-            made = await self._pipeline.on_thread(columns, model, found, labels, wanted)
+            made = await self._pipeline.on_thread(columns, model, found, self._pipeline.labels, wanted)
             if PICTURE in wanted:
                 made[PICTURE] = np.array(await pictures(self._pipeline, request, found), np.object_)
         except AnswerTooLarge as error:
@@ -143,27 +139,28 @@ class ModelService:
         """AVAILABLE where a replica answers, else LOADING."""
         with refusals(grpc_context):
             model = known_model(self._pipeline, request.model_spec)
-            ready = [await self._pipeline.branches[task].ready() for task in MODELS[model]]
+            ready = [await self._pipeline.branches[task].ready() for task in model.tasks]
             status = ModelVersionStatus(
-                version=model_version(model, self._pipeline.branches),
+                version=model.version(self._pipeline.branches),
                 state="AVAILABLE" if all(ready) else "LOADING",
                 status=StatusProto(error_code="OK"),
             )
             return GetModelStatusResponse(model_version_status=[status])
 
 
-def known_model(pipeline: Pipeline, spec: ModelSpec) -> str:
+def known_model(pipeline: Pipeline, spec: ModelSpec) -> ServedModel:
     """The model that a ModelSpec names. Raises CallRefused for another name, version or label."""
     name = spec.name
+    models = served_models(pipeline.branches)
     if not name:
-        raise invalid(f"model_spec.name is missing; models: {', '.join(MODELS)}")
+        raise invalid(f"model_spec.name is missing; models: {', '.join(models)}")
     choice = spec.WhichOneof("version_choice")
-    if name not in MODELS:
+    if name not in models:
         raise CallRefused(
             grpc.StatusCode.NOT_FOUND,
-            f"Servable not found for request: Latest({name[:100]}); models: {', '.join(MODELS)}",
+            f"Servable not found for request: Latest({name[:100]}); models: {', '.join(models)}",
         )
-    version = model_version(name, pipeline.branches)
+    version = models[name].version(pipeline.branches)
     if choice == "version" and spec.version.value != version:
         raise CallRefused(
             grpc.StatusCode.NOT_FOUND,
@@ -171,7 +168,7 @@ def known_model(pipeline: Pipeline, spec: ModelSpec) -> str:
         )
     if choice == "version_label" and spec.version_label != LABEL:
         raise invalid(f"Unrecognized servable version label: {spec.version_label[:100]}; the label is {LABEL}")
-    return name
+    return models[name]
 
 
 def check_signature(spec: ModelSpec) -> None:
@@ -183,9 +180,9 @@ def check_signature(spec: ModelSpec) -> None:
         )
 
 
-def wanted_outputs(model: str, output_filter: Sequence[str]) -> list[str]:
+def wanted_outputs(model: ServedModel, output_filter: Sequence[str]) -> list[str]:
     """The outputs to send: all of the model's without a filter. Raises CallRefused for others and for repeated ones."""
-    known = list(model_outputs(model))
+    known = list(model.outputs())
     for name in output_filter:
         if name not in known:
             raise invalid(f"output tensor alias not found in signature: {name[:100]}; outputs: {', '.join(known)}")
@@ -194,14 +191,16 @@ def wanted_outputs(model: str, output_filter: Sequence[str]) -> list[str]:
     return list(output_filter) or known
 
 
-def check_inputs(model: str, request: PredictRequest) -> None:
-    """Raise CallRefused where ``images`` is missing or an input is none of the model's."""
-    known = model_inputs(model)
+def check_inputs(model: ServedModel, request: PredictRequest) -> str:
+    """The name of the images' input. Raises CallRefused where it is missing or another input is none of the model's."""
+    known = model.inputs()
+    names = [name for name in (IMAGES, *OTHER_NAMES_OF_IMAGES) if name in request.inputs]
     for name in request.inputs:
-        if name not in known:
+        if name not in known and name not in names[:1]:
             raise invalid(f"input tensor alias not found in signature: {name[:100]}; inputs: {', '.join(known)}")
-    if "images" not in request.inputs:
-        raise invalid("the input images is missing")
+    if not names:
+        raise invalid(f"the input {IMAGES} is missing")
+    return names[0]
 
 
 def refuse_input(name: str, error: ValueError) -> NoReturn:
@@ -209,7 +208,7 @@ def refuse_input(name: str, error: ValueError) -> NoReturn:
     raise invalid(f"input {name}: {error}") from None
 
 
-def answered_spec(pipeline: Pipeline, model: str, signature: str) -> ModelSpec:
+def answered_spec(pipeline: Pipeline, model: ServedModel, signature: str) -> ModelSpec:
     """The ModelSpec of an answer."""
-    version = model_version(model, pipeline.branches)
-    return ModelSpec(name=model, version={"value": version}, signature_name=signature)
+    version = model.version(pipeline.branches)
+    return ModelSpec(name=model.name, version={"value": version}, signature_name=signature)

@@ -8,11 +8,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from serve_app.detections import TensorSpec
 from serve_app.grpc.protos.tensorflow_pb2 import DataType, TensorInfo, TensorProto, TensorShapeProto
 from serve_app.limits import Limits
 from serve_app.pipeline import EncodedImage
 from serve_app.pixels import check_batch_shape, from_floats
+from serve_app.served_models import TensorSpec
 
 MAX_RANK = 8
 IMAGE_TYPES = ("DT_STRING", "DT_UINT8", "DT_FLOAT")

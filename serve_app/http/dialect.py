@@ -98,4 +98,4 @@ def drawn_jpeg(data: bytes, max_pixels: int, image: ImageAnalysis, number: int) 
     pixels = decode(data, max_pixels)
     if max(pixels.shape) > LONGEST_JPEG_SIDE:
         raise RequestError(400, "image_too_large", f"no JPEG has a side over {LONGEST_JPEG_SIDE} pixels", number)
-    return encode_picture(draw(pixels, image.faces, image.instances), "jpeg")
+    return encode_picture(draw(pixels, image.faces, image.instances, image.objects), "jpeg")

@@ -16,26 +16,14 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve_app.detections import (
-    LABEL,
-    MODELS,
-    PICTURE,
-    SIGNATURE,
-    AnswerTooLarge,
-    TensorSpec,
-    columns,
-    lengths,
-    model_inputs,
-    model_outputs,
-    model_version,
-    pictures,
-)
+from serve_app.detections import AnswerTooLarge, columns, lengths, pictures
 from serve_app.http.dialect import told
 from serve_app.http.errors import RequestError, from_failures
 from serve_app.http.kserve_request import PredictBody, parse
 from serve_app.http.limits import read_body
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeRequest, ImageAnalysis, Pipeline
+from serve_app.served_models import LABEL, PICTURE, SIGNATURE, ServedModel, TensorSpec, served_models
 from serve_app.traceparent import well_formed
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -73,51 +61,52 @@ async def _dispatch(request: Request, pipeline: Pipeline, limits: Limits) -> Res
         message = f"{request.method[:20]} is not allowed on /v1/models{rest[:200]}; use {wanted}"
         return json_response({"error": message}, 405, {"Allow": wanted})
     if match is None:
-        return json_response({"models": list(MODELS)})
-    model = match[1]
-    _check_model(pipeline, model, match[2], match[3])
+        return json_response({"models": list(served_models(pipeline.branches))})
+    model = _model(pipeline, match[1], match[2], match[3])
     if verb == ":predict":
         return await _predict(request, pipeline, limits, model)
     return _metadata(pipeline, model) if verb else await _status(pipeline, model)
 
 
-def _check_model(pipeline: Pipeline, name: str, version: str | None, label: str | None) -> None:
-    if name not in MODELS:
-        message = f"Model with name {name[:100]} does not exist. Models: {', '.join(MODELS)}"
+def _model(pipeline: Pipeline, name: str, version: str | None, label: str | None) -> ServedModel:
+    models = served_models(pipeline.branches)
+    if name not in models:
+        message = f"Model with name {name[:100]} does not exist. Models: {', '.join(models)}"
         raise RequestError(404, "not_found", message)
-    present = model_version(name, pipeline.branches)
+    present = models[name].version(pipeline.branches)
     if version is not None and int(version) != present:
         message = f"Could not find version {version} of model {name}; its version is {present}"
         raise RequestError(404, "not_found", message)
     if label is not None and label != LABEL:
         message = f"Unrecognized servable version label: {label[:100]}; the label is {LABEL}"
         raise RequestError(400, "bad_request", message)
+    return models[name]
 
 
-async def _status(pipeline: Pipeline, model: str) -> Response:
+async def _status(pipeline: Pipeline, model: ServedModel) -> Response:
     """KServe's readiness and TensorFlow Serving's versions; 503 where no replica answers, as KServe."""
-    ready = all([await pipeline.branches[task].ready() for task in MODELS[model]])
+    ready = all([await pipeline.branches[task].ready() for task in model.tasks])
     version = {
-        "version": str(model_version(model, pipeline.branches)),
+        "version": str(model.version(pipeline.branches)),
         "state": "AVAILABLE" if ready else "LOADING",
         "status": {"error_code": "OK", "error_message": ""},
     }
-    content: dict[str, Any] = {"name": model, "ready": ready, "model_version_status": [version]}
+    content: dict[str, Any] = {"name": model.name, "ready": ready, "model_version_status": [version]}
     if not ready:
-        content["error"] = f"Model with name {model} is not ready."
+        content["error"] = f"Model with name {model.name} is not ready."
     return json_response(content, 200 if ready else 503)
 
 
-def _metadata(pipeline: Pipeline, model: str) -> Response:
-    version = str(model_version(model, pipeline.branches))
+def _metadata(pipeline: Pipeline, model: ServedModel) -> Response:
+    version = str(model.version(pipeline.branches))
     signature = {
-        "inputs": {name: _tensor_info(name, spec) for name, spec in model_inputs(model).items()},
-        "outputs": {name: _tensor_info(name, spec) for name, spec in model_outputs(model).items()},
+        "inputs": {name: _tensor_info(name, spec) for name, spec in model.inputs().items()},
+        "outputs": {name: _tensor_info(name, spec) for name, spec in model.outputs().items()},
         "method_name": "tensorflow/serving/predict",
     }
     return json_response(
         {
-            "model_spec": {"name": model, "signature_name": "", "version": version},
+            "model_spec": {"name": model.name, "signature_name": "", "version": version},
             "metadata": {"signature_def": {"signature_def": {SIGNATURE: signature}}},
         }
     )
@@ -128,10 +117,10 @@ def _tensor_info(name: str, spec: TensorSpec) -> dict[str, Any]:
     return {"dtype": spec.dtype, "tensor_shape": shape, "name": f"{name}:0"}
 
 
-async def _predict(request: Request, pipeline: Pipeline, limits: Limits, model: str) -> Response:
+async def _predict(request: Request, pipeline: Pipeline, limits: Limits, model: ServedModel) -> Response:
     data = await read_body(request, limits)
-    labels = {task: branch.card.labels for task, branch in pipeline.branches.items()}
-    body = await pipeline.on_thread(parse, data, model, limits, labels["instance_segmentation"])
+    labels = pipeline.labels
+    body = await pipeline.on_thread(parse, data, model, limits, labels)
     analyze = AnalyzeRequest(
         body.images, request.state.request_id, body.options, well_formed(request.headers.get("traceparent"))
     )
@@ -148,7 +137,7 @@ async def _predict(request: Request, pipeline: Pipeline, limits: Limits, model: 
 
 
 def _answer(
-    model: str,
+    model: ServedModel,
     body: PredictBody,
     found: Sequence[ImageAnalysis],
     made: Mapping[str, NDArray[Any]],

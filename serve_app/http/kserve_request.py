@@ -1,6 +1,6 @@
 """Reads the body of ``:predict``: KServe's instances or inputs, TensorFlow Serving's row and column formats."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -9,17 +9,18 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from serve_app.detections import PICTURE, SIGNATURE, analyze_options, model_outputs
+from deployments.models.card import Task
 from serve_app.http.dialect import decode_base64
 from serve_app.http.errors import RequestError
 from serve_app.http.limits import check_image_count
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, EncodedImage
 from serve_app.pixels import check_batch_shape, from_floats
+from serve_app.served_models import IMAGES, OTHER_NAMES_OF_IMAGES, PICTURE, SIGNATURE, ServedModel
 
 MAX_JSON_VALUES = 4_000_000
 """Of one body, enough for pixels of a megapixel as numbers; each takes some sixty bytes of memory."""
-IMAGE_KEYS = ("image", "images", "image_bytes")
+IMAGE_KEYS = ("image", IMAGES, "image_bytes", *OTHER_NAMES_OF_IMAGES)
 
 Image = EncodedImage | NDArray[np.uint8]
 
@@ -36,8 +37,8 @@ class PredictBody:
     """Whether the answer is TensorFlow Serving's ``outputs``, a column an output, instead of ``predictions``."""
 
 
-def parse(data: bytes, model: str, limits: Limits, labels: Sequence[str]) -> PredictBody:
-    """Parse and check a body; ``labels`` are those that the option ``classes`` may name.
+def parse(data: bytes, model: ServedModel, limits: Limits, labels: Mapping[Task, Collection[str]]) -> PredictBody:
+    """Parse and check a body; ``labels`` of a task are those that its option ``classes`` may name.
 
     The keys are ``instances`` or ``inputs``, whose items are ``{"b64": ...}``, ``{"image": {"b64": ...}}`` or pixels
     [H][W][3] from 0 to 255; ``signature_name``; and ``parameters``, with options and ``output_filter``. ``inputs`` may
@@ -62,7 +63,7 @@ def parse(data: bytes, model: str, limits: Limits, labels: Sequence[str]) -> Pre
     given = {**given, **parameters}
     wanted = _wanted(model, given.pop("output_filter", None))
     try:
-        options = analyze_options(model, given, labels)
+        options = model.analyze_options(given, labels)
     except ValueError as error:
         raise _bad(str(error)) from None
     if not isinstance(items, list) or not items:
@@ -90,20 +91,23 @@ def _items_and_options(content: dict[str, Any], key: str) -> tuple[Any, dict[str
     value = content[key]
     if key == "instances" or not isinstance(value, dict):
         return value, {}
-    if "images" not in value:
-        raise _bad("Missing named input: images in 'inputs' object")
-    return value["images"], {name: option for name, option in value.items() if name != "images"}
+    names = [name for name in (IMAGES, *OTHER_NAMES_OF_IMAGES) if name in value]
+    if not names:
+        raise _bad(f"Missing named input: {IMAGES} in 'inputs' object")
+    return value[names[0]], {name: option for name, option in value.items() if name != names[0]}
 
 
-def _wanted(model: str, output_filter: object) -> list[str]:
-    known = list(model_outputs(model))
+def _wanted(model: ServedModel, output_filter: object) -> list[str]:
+    known = list(model.outputs())
     if output_filter is None:
         return [name for name in known if name != PICTURE]
     if not isinstance(output_filter, list) or not output_filter:
         raise _bad("output_filter must be a list of output names")
     for name in output_filter:
         if name not in known:
-            raise _bad(f"output_filter: {model} has no output {str(name)[:100]!r}; its outputs are {', '.join(known)}")
+            raise _bad(
+                f"output_filter: {model.name} has no output {str(name)[:100]!r}; its outputs are {', '.join(known)}"
+            )
     return list(dict.fromkeys(output_filter))
 
 

@@ -29,7 +29,7 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
     @router.post(
         "/analyze",
         summary="Find faces with and without masks, instances, and who wears what",
-        openapi_extra=request_body_and_parameters(),
+        openapi_extra=request_body_and_parameters(pipeline.branches),
         responses=RESPONSES,
         response_class=Response,
     )
@@ -90,8 +90,7 @@ async def _analyze(
         return found, await pipeline.on_thread(annotated, found, format) if call.keep_pixels else None
 
     found, pictures = zip(*await asyncio.gather(*map(one, images)), strict=True)
-    models = {task: pipeline.branches[task].card.identity for task in call.options.tasks}
-    return Analysis(list(found), models, milliseconds_since(started)), list(pictures)
+    return Analysis(list(found), pipeline.models(call.options), milliseconds_since(started)), list(pictures)
 
 
 def _refuse_if_all_failed(analysis: Analysis) -> None:

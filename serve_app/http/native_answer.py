@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from deployments.imaging.draw import LONGEST_JPEG_SIDE, draw, encode_picture
 from deployments.imaging.masks import to_png, to_polygons
 from deployments.models.card import Task
-from deployments.results import RLE, Box, Face, FaceLabel, Instance
+from deployments.results import RLE, Box, Detection, Face, FaceLabel, Instance
 from serve_app.http.errors import RequestError
 from serve_app.http.native_options import MaskForm
 from serve_app.pipeline import Analysis, Failure, ImageAnalysis, Pipeline
@@ -67,6 +67,15 @@ class InstanceJson(TypedDict):
     mask: NotRequired[RleJson | list[PolygonJson] | str]
 
 
+class ObjectJson(TypedDict):
+    """An object of the branch ``object_detection``, known by its box only."""
+
+    label: str
+    label_id: int
+    score: float
+    box: BoxJson
+
+
 class PersonJson(TypedDict):
     """A person by the index of its instance, with the index of the face tied to it and what that wears, if any."""
 
@@ -94,6 +103,8 @@ class ImageJson(TypedDict):
     instances: list[InstanceJson]
     people: list[PersonJson]
     errors: list[FailureJson]
+    objects: NotRequired[list[ObjectJson]]
+    """Where that task was asked for."""
     annotated: NotRequired[str | None]
 
 
@@ -111,6 +122,7 @@ class TimingJson(TypedDict):
     decode: NotRequired[float]
     mask_detection: NotRequired[StepJson]
     instance_segmentation: NotRequired[StepJson]
+    object_detection: NotRequired[StepJson]
 
 
 class AnswerJson(TypedDict):
@@ -133,6 +145,8 @@ async def write_answer(
     images: list[ImageJson] = []
     for index, image in enumerate(analysis.images):
         written = image_json(index + 1, image)
+        if "object_detection" in analysis.models:
+            written["objects"] = [object_json(found) for found in image.objects]
         if masks != "none":
             for instance, entry in zip(image.instances, written["instances"], strict=True):
                 entry["mask"] = (
@@ -152,7 +166,7 @@ async def write_answer(
 
 
 def image_json(number: int, image: ImageAnalysis) -> ImageJson:
-    """One image's entry, but for masks and picture."""
+    """One image's entry, but for masks, objects and picture."""
     holder_of = {person.face: person.instance for person in image.people if person.face is not None}
     return {
         "id": number,
@@ -185,6 +199,16 @@ def instance_json(instance: Instance) -> InstanceJson:
         "score": round(instance.score, 4),
         "box": box_json(instance.box),
         "area": instance.area,
+    }
+
+
+def object_json(found: Detection) -> ObjectJson:
+    """An object's entry."""
+    return {
+        "label": found.label,
+        "label_id": found.label_id,
+        "score": round(found.score, 4),
+        "box": box_json(found.box),
     }
 
 
@@ -252,4 +276,4 @@ def annotated(image: ImageAnalysis, format: PictureFormat | None) -> Picture | N
             406, "not_acceptable", f"a picture with a side over {LONGEST_JPEG_SIDE} pixels is no JPEG; accept image/png"
         )
     chosen = format or ("jpeg" if fits_jpeg else "png")
-    return encode_picture(draw(pixels, image.faces, image.instances), chosen), chosen
+    return encode_picture(draw(pixels, image.faces, image.instances, image.objects), chosen), chosen

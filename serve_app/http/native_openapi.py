@@ -1,11 +1,13 @@
 """What the OpenAPI document says of ``POST /analyze``, made from the models that check it."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
 
+from deployments.models.card import Task
 from serve_app.http.native_answer import AnswerJson
-from serve_app.http.native_options import NativeOptions
+from serve_app.http.native_options import options_model
 from serve_app.http.native_request import JsonImage
 
 BINARY = {"type": "string", "format": "binary"}
@@ -46,9 +48,9 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def request_body_and_parameters() -> dict[str, Any]:
-    """The query parameters and every form of the body, for ``openapi_extra``."""
-    options: dict[str, dict[str, Any]] = NativeOptions.model_json_schema()["properties"]
+def request_body_and_parameters(tasks: Iterable[Task]) -> dict[str, Any]:
+    """The query parameters and every form of the body, for the ``openapi_extra`` of a service of these tasks."""
+    options: dict[str, dict[str, Any]] = options_model(tuple(tasks)).model_json_schema()["properties"]
     parameters = [
         {"name": name, "in": "query", "description": schema["description"], "schema": schema}
         for name, schema in options.items()

@@ -74,8 +74,7 @@ async def read_request(request: Request, pipeline: Pipeline, limits: Limits) -> 
         images = [EncodedImage(body)]
     else:
         raise await _wrong_type(request, media_type, limits)
-    labels = pipeline.branches["instance_segmentation"].card.labels
-    return NativeRequest(images, parse_options(text, fields, labels))
+    return NativeRequest(images, parse_options(text, fields, pipeline.labels))
 
 
 async def _from_form(request: Request, limits: Limits) -> tuple[list[Image], Iterable[tuple[str, str]]]:

@@ -15,7 +15,6 @@ from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from serve_app.detections import MODELS
 from serve_app.http.dialect import told
 from serve_app.http.errors import STATUS_OF_FAILURE, RequestError
 from serve_app.http.limits import read_body
@@ -103,7 +102,7 @@ async def _ready(service: OpenInference, request: Request, model: str, version: 
 
 
 async def _models(service: OpenInference, request: Request, model: str, version: str) -> Response:
-    return json_response({"models": list(MODELS)})
+    return json_response({"models": list(service.models)})
 
 
 async def _model_ready(service: OpenInference, request: Request, model: str, version: str) -> Response:
@@ -118,7 +117,7 @@ async def _model(service: OpenInference, request: Request, model: str, version: 
             "versions": [service.version(model)],
             "platform": PLATFORM,
             "inputs": [_tensor_metadata(INPUT, IMAGES)],
-            "outputs": [_tensor_metadata(name, spec) for name, spec in output_specs(model).items()],
+            "outputs": [_tensor_metadata(name, spec) for name, spec in output_specs(service.models[model]).items()],
             "properties": service.properties(model),
         }
     )
@@ -136,7 +135,7 @@ async def _config(service: OpenInference, request: Request, model: str, version:
             "backend": "",
             "max_batch_size": 0,
             "input": [_tensor_config(INPUT, IMAGES)],
-            "output": [_tensor_config(name, spec) for name, spec in output_specs(model).items()],
+            "output": [_tensor_config(name, spec) for name, spec in output_specs(service.models[model]).items()],
         }
     )
 

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions
-from deployments.models.card import TASKS, Task
+from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions, ObjectDetectionOptions
+from deployments.models.card import Task
 from serve_app.http.dialect import analyze, decode_base64, drawn_jpeg, parse_json, told, validate
 from serve_app.http.errors import RequestError
 from serve_app.http.limits import check_image_count, read_body
@@ -22,7 +22,11 @@ from serve_app.http.roboflow_answer import MaskFormat, answer_json
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, ImageAnalysis, Pipeline
 
-TASK_TYPES: dict[Task, str] = {"mask_detection": "object-detection", "instance_segmentation": "instance-segmentation"}
+TASK_TYPES: dict[Task, str] = {
+    "mask_detection": "object-detection",
+    "instance_segmentation": "instance-segmentation",
+    "object_detection": "object-detection",
+}
 """What Roboflow calls each task; its route is the same with an underscore."""
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -38,7 +42,7 @@ class Wanted(BaseModel):
 
     confidence: Probability | ModelsChoice | None = None
     iou_threshold: Probability | None = None
-    """Changes nothing: the models' own suppression is part of them."""
+    """For object detection; the other models' own suppression is part of them."""
     class_filter: list[str] | None = None
     """Labels to keep; an empty list keeps all."""
     max_detections: int | None = Field(None, ge=1)
@@ -76,15 +80,18 @@ class Hosted(BaseModel):
     def wanted(self) -> Wanted:
         """The same choice, in V1's terms."""
         confidence = self.confidence
-        if isinstance(confidence, float) and confidence >= 1:
-            confidence /= 100
         return Wanted(
-            confidence=confidence,
+            confidence=_fraction(confidence) if isinstance(confidence, float) else confidence,
+            iou_threshold=None if self.overlap is None else _fraction(self.overlap),
             class_filter=[label.strip() for label in self.classes.split(",")] if self.classes else None,
             max_detections=self.max_detections,
             response_mask_format=self.response_mask_format,
             visualize_predictions=self.format != "json",
         )
+
+
+def _fraction(value: float) -> float:
+    return value / 100 if value >= 1 else value
 
 
 def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
@@ -107,25 +114,26 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
             return error_response(error)
         return _json(service.registry())
 
-    def mount(task: Task) -> None:
-        kind = TASK_TYPES[task]
-
+    def mount_self_hosted(kind: str) -> None:
         @router.post(f"/infer/{kind.replace('-', '_')}", summary=f"Roboflow: {kind}")
         async def infer(request: Request) -> Response:
             try:
-                return await service.infer(task, request)
+                return await service.infer(kind, request)
             except RequestError as error:
                 return error_response(error)
 
-        @router.post(f"/{task}/{{version}}", summary=f"Roboflow, hosted form: {kind}")
+    def mount_hosted(task: Task) -> None:
+        @router.post(f"/{task}/{{version}}", summary=f"Roboflow, hosted form: {TASK_TYPES[task]}")
         async def infer_hosted(version: str, request: Request) -> Response:
             try:
                 return await service.infer_hosted(task, version, request)
             except RequestError as error:
                 return error_response(error)
 
-    for task in TASKS:
-        mount(task)
+    for kind in dict.fromkeys(TASK_TYPES[task] for task in pipeline.branches):
+        mount_self_hosted(kind)
+    for task in pipeline.branches:
+        mount_hosted(task)
     return router
 
 
@@ -141,7 +149,9 @@ class Service:
     def __init__(self, pipeline: Pipeline, limits: Limits) -> None:
         self.pipeline = pipeline
         self.limits = limits
-        self.tasks: dict[str, Task] = {f"{task}/{pipeline.branches[task].card.version}": task for task in TASKS}
+        self.tasks: dict[str, Task] = {
+            f"{task}/{branch.card.version}": task for task, branch in pipeline.branches.items()
+        }
         """By model id: the task's name and its model's version."""
 
     def registry(self) -> dict[str, Any]:
@@ -164,13 +174,13 @@ class Service:
             raise RequestError(400, "bad_request", "the body must be a JSON object")
         return content
 
-    async def infer(self, task: Task, request: Request) -> Response:
-        """Answer a V1 request; a list of pictures gets a list. Raises RequestError."""
+    async def infer(self, kind: str, request: Request) -> Response:
+        """Answer a V1 request to the route of a task type; a list of pictures gets a list. Raises RequestError."""
         content = await self.read_object(request)
         wanted = validate(SelfHosted, content, "field")
-        if self.task_of(wanted.model_id) != task:
-            own = TASK_TYPES[self.task_of(wanted.model_id)]
-            raise RequestError(400, "bad_request", f"model {wanted.model_id!r} is for {own}, not {TASK_TYPES[task]}")
+        task = self.task_of(wanted.model_id)
+        if TASK_TYPES[task] != kind:
+            raise RequestError(400, "bad_request", f"model {wanted.model_id!r} is for {TASK_TYPES[task]}, not {kind}")
         is_list = isinstance(wanted.image, list)
         pictures = wanted.image if is_list else [wanted.image]
         check_image_count(len(pictures), self.limits)
@@ -208,6 +218,7 @@ class Service:
             (task,),
             MaskDetectionOptions(wanted.threshold),
             InstanceSegmentationOptions(wanted.threshold, labels, wanted.max_detections),
+            ObjectDetectionOptions(wanted.threshold, wanted.iou_threshold, labels, wanted.max_detections),
         )
         analysis = await analyze(self.pipeline, request, files, options)
         images = [_chosen(image, labels, wanted.max_detections) for image in analysis.images]
@@ -235,7 +246,7 @@ class Service:
 
 
 def _chosen(image: ImageAnalysis, labels: tuple[str, ...] | None, most: int | None) -> ImageAnalysis:
-    """The faces of the wanted labels, best first; instances are chosen by their model."""
+    """The faces of the wanted labels, best first; instances and objects are chosen by their model."""
     return replace(image, faces=[face for face in image.faces if labels is None or face.label in labels][:most])
 
 

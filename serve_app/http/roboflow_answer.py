@@ -7,7 +7,7 @@ import cv2
 
 from deployments.imaging.masks import decode_rle, rle_area, rle_box
 from deployments.models.card import ModelCard
-from deployments.results import RLE, Box, Face, Instance
+from deployments.results import RLE, Box, Detection, Face, Instance
 from serve_app.pipeline import ImageAnalysis
 
 MaskFormat = Literal["polygon", "rle"]
@@ -17,17 +17,20 @@ Point = dict[str, int]
 
 def answer_json(image: ImageAnalysis, card: ModelCard, mask_format: MaskFormat, seconds: float) -> dict[str, Any]:
     """One image's answer, of the model on ``card``."""
-    predictions: list[dict[str, Any]]
-    if card.task == "mask_detection":
-        predictions = [face_json(face, card.labels.index(face.label)) for face in image.faces]
-    else:
-        predictions = [instance_json(instance, mask_format) for instance in image.instances]
     return {
         "inference_id": str(uuid.uuid4()),
         "time": seconds,
         "image": {"width": image.width, "height": image.height},
-        "predictions": predictions,
+        "predictions": [prediction_json(found, card, mask_format) for found in image.found(card.task)],
     }
+
+
+def prediction_json(found: Face | Instance | Detection, card: ModelCard, mask_format: MaskFormat) -> dict[str, Any]:
+    """One thing that the model on ``card`` found."""
+    if isinstance(found, Face):
+        return face_json(found, card.labels.index(found.label))
+    prediction = object_json(found)
+    return {**prediction, **mask_json(found.mask, mask_format)} if isinstance(found, Instance) else prediction
 
 
 def face_json(face: Face, class_id: int) -> dict[str, Any]:
@@ -42,18 +45,21 @@ def face_json(face: Face, class_id: int) -> dict[str, Any]:
     }
 
 
-def instance_json(instance: Instance, mask_format: MaskFormat) -> dict[str, Any]:
-    """An instance with its mask."""
-    mask = {"points": outline(instance.mask)} if mask_format == "polygon" else {"rle": instance.mask}
+def object_json(found: Instance | Detection) -> dict[str, Any]:
+    """An instance or object, without a mask."""
     return {
-        **box_json(instance.box),
-        "confidence": instance.score,
-        "class": instance.label,
-        "class_id": instance.label_id,
+        **box_json(found.box),
+        "confidence": found.score,
+        "class": found.label,
+        "class_id": found.label_id,
         "detection_id": str(uuid.uuid4()),
-        **mask,
-        "mask_format": mask_format,
     }
+
+
+def mask_json(mask: RLE, mask_format: MaskFormat) -> dict[str, Any]:
+    """A mask, and what form it has."""
+    form: dict[str, Any] = {"points": outline(mask)} if mask_format == "polygon" else {"rle": mask}
+    return {**form, "mask_format": mask_format}
 
 
 def box_json(box: Box) -> dict[str, float]:

@@ -5,10 +5,19 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from deployments.calls import Answer, Call, CallExpired, Item, MaskDetectionOptions, ReplicaOverloaded
+from deployments.calls import (
+    Answer,
+    Call,
+    CallExpired,
+    Item,
+    MaskDetectionOptions,
+    ObjectDetectionOptions,
+    ReplicaOverloaded,
+    TaskOptions,
+)
 from deployments.models.card import ModelCard, card_path, read_card
 from deployments.replica import Replica
-from deployments.results import Box, Face
+from deployments.results import Box, Detection, Face
 
 
 class FakeModel:
@@ -128,3 +137,33 @@ async def test_a_model_error_reaches_its_caller(replica: Replica) -> None:
         await ask(replica)
     model_of(replica).broken = False
     assert (await ask(replica)).results
+
+
+class FakeDetector(FakeModel):
+    """Finds a box a picture and keeps the options that it was asked with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        own = {"task": "object_detection", "labels": ("cup",), "thresholds": {"score_threshold": 0.25}}
+        self.card = self.card.model_copy(update=own)
+        self.options: list[TaskOptions] = []
+
+    def finish(self, item: Item, raw: float) -> list[Detection]:  # type: ignore[override]
+        self.options.append(item.call.options)
+        return [Detection(0, "cup", raw, Box(0, 0, item.call.width, item.call.height))]
+
+
+async def test_a_third_task_has_its_own_options() -> None:
+    model = FakeDetector()
+    replica = Replica(model)
+    try:
+        assert model.options == [ObjectDetectionOptions(0.25)] * 2
+        replica.reconfigure({"thresholds": {"nms_iou": 0.5}})
+        call = Call(8, 8, ObjectDetectionOptions(0.75, max_objects=3), time.time() + 10, "test")
+        answer = await replica(np.zeros((8, 8, 3), np.uint8), call)
+        assert answer.results == [Detection(0, "cup", 0.0, Box(0, 0, 8, 8))]
+        assert model.options[-1] == ObjectDetectionOptions(0.75, 0.5, None, 3)
+        with pytest.raises(ValueError, match="'face_threshold' for object_detection; known: score_threshold, nms_iou"):
+            replica.reconfigure({"thresholds": {"face_threshold": 0.5}})
+    finally:
+        await replica.close()

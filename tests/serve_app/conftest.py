@@ -1,7 +1,7 @@
 """The HTTP application over branches that answer what a test sets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import httpx
@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 from deployments.calls import Answer, Call
 from deployments.imaging.masks import encode_rle
 from deployments.models.card import ModelCard, Task, card_path, read_card
-from deployments.results import Box, Face, Instance
+from deployments.results import Box, Detection, Face, Instance
 from serve_app.http.app import create_app
 from serve_app.limits import Limits
 from serve_app.pipeline import BranchFailed, Failure, Pipeline
+from serve_app.served_models import served_models
 from tests.photos import astronaut, png
 
 HEIGHT, WIDTH = 48, 64
 LIMITS = Limits(max_body_bytes=1_000_000, max_images=8, max_pixels=1_000_000)
+MODELS = served_models(("mask_detection", "instance_segmentation"))
+"""Of the service without a third branch."""
 
 
 @dataclass
@@ -28,7 +31,7 @@ class FakeBranch:
     """A branch that answers ``results`` for every picture, or fails, or waits."""
 
     card: ModelCard
-    results: list[Face] | list[Instance] = field(default_factory=list)
+    results: list[Face] | list[Instance] | list[Detection] = field(default_factory=list)
     failure: Failure | None = None
     error: Exception | None = None
     """Raised as it is, which a branch must never do."""
@@ -97,16 +100,27 @@ def instances() -> FakeBranch:
 
 
 @pytest.fixture
+def objects() -> FakeBranch:
+    """A bottle, then a cup, of an operator's own labels."""
+    own = {"name": "goods", "version": "3", "task": "object_detection", "labels": ("cup", "bottle")}
+    card = read_card(card_path("solov2_people")).model_copy(update={**own, "thresholds": {"score_threshold": 0.5}})
+    found = [Detection(1, "bottle", 0.876543, Box(8, 12, 24, 36)), Detection(0, "cup", 0.75, Box(-4.0, 30, 16.123, 48))]
+    return FakeBranch(card, found)
+
+
+@pytest.fixture
 def limits() -> Limits:
     return LIMITS
 
 
 @pytest.fixture
 def make_pipeline(faces: FakeBranch, instances: FakeBranch) -> Callable[..., Pipeline]:
-    """A function that builds the pipeline over the two fake branches; keywords override its settings."""
+    """A function that builds the pipeline over the two fake branches, and a third; keywords override its settings."""
 
-    def make(**settings: float) -> Pipeline:
-        branches: Mapping[Task, FakeBranch] = {"mask_detection": faces, "instance_segmentation": instances}
+    def make(objects: FakeBranch | None = None, **settings: float) -> Pipeline:
+        branches: dict[Task, FakeBranch] = {"mask_detection": faces, "instance_segmentation": instances}
+        if objects is not None:
+            branches["object_detection"] = objects
         defaults = {
             "max_pixels": LIMITS.max_pixels,
             "timeout_s": 30.0,
@@ -121,6 +135,11 @@ def make_pipeline(faces: FakeBranch, instances: FakeBranch) -> Callable[..., Pip
 @pytest.fixture
 def pipeline(make_pipeline: Callable[..., Pipeline]) -> Pipeline:
     return make_pipeline()
+
+
+@pytest.fixture
+def pipeline_of_three(make_pipeline: Callable[..., Pipeline], objects: FakeBranch) -> Pipeline:
+    return make_pipeline(objects)
 
 
 @pytest.fixture

@@ -34,7 +34,13 @@ CONFIG: dict[str, Any] = {
             "runtime_env": {"env_vars": {"OMP_NUM_THREADS": "1"}, "config": {"setup_timeout_seconds": 60}},
             "autoscaling_policy": {"policy_function": "policies:scale", "policy_kwargs": {"anything": 1}},
             "logging_config": {"log_level": "DEBUG"},
-            "args": {"device": "cpu", "threads": 2, "timeout_s": 30, "dialects": ["native"]},
+            "args": {
+                "device": "cpu",
+                "threads": 2,
+                "timeout_s": 30,
+                "dialects": ["native"],
+                "object_detection": "goods.yaml",
+            },
             "deployments": [
                 {"name": "Ingress", "num_replicas": 2, "backpressure_config": {"status_code": 429}},
                 {
@@ -63,6 +69,11 @@ CONFIG: dict[str, Any] = {
                     "gang_scheduling_config": {"gang_size": 2},
                     "logging_config": {"logs_dir": "logs"},
                     "user_config": {"thresholds": {"score_threshold": 0.3}},
+                },
+                {
+                    "name": "ObjectDetection",
+                    "ray_actor_options": {"num_cpus": 0.4},
+                    "user_config": {"max_batch_images": 4, "thresholds": {"score_threshold": 0.3, "nms_iou": 0.5}},
                 },
             ],
         }
@@ -214,7 +225,12 @@ logging_config:
 def test_names_of_deployments_are_those_of_the_application() -> None:
     from serve_app import app
 
-    assert set(DEPLOYMENTS) == {app.Ingress.name, app.MaskDetection.name, app.InstanceSegmentation.name}
+    assert set(DEPLOYMENTS) == {
+        app.Ingress.name,
+        app.MaskDetection.name,
+        app.InstanceSegmentation.name,
+        app.ObjectDetection.name,
+    }
 
 
 def test_a_deployment_listed_twice_is_reported() -> None:
@@ -229,6 +245,26 @@ def test_a_threshold_of_the_other_model_is_unknown() -> None:
     message = problems_of(config)["applications[0].deployments[1].user_config.thresholds.score_threshold"]
     assert message.startswith("unknown key")
     assert "face_threshold" in message
+
+
+@pytest.mark.parametrize("arguments", [{}, {"object_detection": None}])
+def test_the_third_deployment_is_there_only_with_a_model_card(arguments: dict[str, Any]) -> None:
+    config = deepcopy(CONFIG)
+    at(config, APP)["args"] = arguments
+    place = "applications[0].deployments[3].name"
+    assert problems_of(config) == {
+        place: "this application has it only where object_detection in args names a model card"
+    }
+    del at(config, APP)["args"]
+    assert list(problems_of(config)) == [place]
+
+
+@pytest.mark.parametrize("name", ["max_objects", "classes", "face_threshold"])
+def test_only_its_fractions_are_thresholds_of_the_third_deployment(name: str) -> None:
+    config = deepcopy(CONFIG)
+    at(config, (*APP, "deployments", 3, "user_config"))["thresholds"] = {name: 1}
+    (message,) = problems_of(config).values()
+    assert message.startswith("unknown key")
 
 
 def test_the_ingress_takes_no_user_config() -> None:

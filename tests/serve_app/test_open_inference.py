@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deployments.calls import ObjectDetectionOptions
 from deployments.imaging.masks import decode_rle, encode_rle
-from deployments.results import Box, Face, Instance
+from deployments.models.card import TASKS, Task
+from deployments.results import Box, Detection, Face, Instance
 from serve_app import open_inference_tensors
-from serve_app.detections import MODELS, AnswerTooLarge
+from serve_app.detections import AnswerTooLarge
 from serve_app.limits import Limits
 from serve_app.open_inference import InferenceError, InferRequest, OpenInference, Parameter, options_of, wanted_outputs
 from serve_app.open_inference_tensors import (
@@ -26,9 +28,19 @@ from serve_app.open_inference_tensors import (
 )
 from serve_app.people import Person
 from serve_app.pipeline import EncodedImage, Failure, ImageAnalysis, Pipeline
-from tests.serve_app.conftest import LIMITS, FakeBranch
+from serve_app.served_models import ServedModel, served_models
+from tests.serve_app.conftest import LIMITS, MODELS, FakeBranch
 
-LABELS = ("person", "chair", "traffic light")
+THREE = served_models(TASKS)
+OBJECT_COLUMNS = ["boxes", "labels", "label_ids", "scores", "image_index"]
+OBJECT_OUTPUTS = {
+    "object_detection": OBJECT_COLUMNS,
+    "analyze": [f"object_detection.{name}" for name in OBJECT_COLUMNS],
+}
+LABELS: dict[Task, tuple[str, ...]] = {
+    "mask_detection": ("NO MASK", "MASK"),
+    "instance_segmentation": ("person", "chair", "traffic light"),
+}
 
 
 def face(left: float = 1.0) -> Face:
@@ -50,15 +62,34 @@ def two_images() -> list[ImageAnalysis]:
     ]
 
 
+def with_objects(images: list[ImageAnalysis]) -> list[ImageAnalysis]:
+    """The same with a cup in the first and two in the last."""
+    cup = Detection(4, "cup", 0.625, Box(1, 2, 3, 4))
+    images[0].objects, images[-1].objects = [cup], [cup, cup]
+    return images
+
+
 def outputs(model: str, images: list[ImageAnalysis], *names: str) -> dict[str, Tensor]:
-    return {tensor.name: tensor for tensor in output_tensors(model, images, names or list(output_specs(model)))}
+    return {
+        tensor.name: tensor
+        for tensor in output_tensors(MODELS[model], images, names or list(output_specs(MODELS[model])))
+    }
 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("images", [two_images(), [ImageAnalysis(None, 8, 4)]], ids=["full", "nothing found"])
 def test_every_output_has_the_datatype_and_shape_that_metadata_says(model: str, images: list[ImageAnalysis]) -> None:
-    made = outputs(model, images)
+    check_against_metadata(MODELS[model], images)
+
+
+@pytest.mark.parametrize("model", ["object_detection", "analyze"])
+def test_so_it_is_with_a_third_task(model: str) -> None:
+    check_against_metadata(THREE[model], with_objects(two_images()))
+
+
+def check_against_metadata(model: ServedModel, images: list[ImageAnalysis]) -> None:
     specs = output_specs(model)
+    made = {tensor.name: tensor for tensor in output_tensors(model, images, list(specs))}
     assert list(made) == list(specs)
     for name, tensor in made.items():
         assert tensor.datatype == specs[name].datatype
@@ -79,6 +110,18 @@ def test_rows_tell_whose_image_they_are() -> None:
     assert np.asarray(made["instance_segmentation.image_index"].values).tolist() == [0, 2, 2]
     assert np.asarray(made["image_sizes"].values).tolist() == [[4, 8], [0, 0], [6, 4]]
     assert made["errors"].values == [b"", b"the picture is empty", b""]
+
+
+def test_objects_have_rows_of_their_own_in_both_models() -> None:
+    alone, among = (output_tensors(THREE[m], with_objects(two_images()), names) for m, names in OBJECT_OUTPUTS.items())
+    assert [tensor.name for tensor in among] == [f"object_detection.{tensor.name}" for tensor in alone]
+    for tensors in (alone, among):
+        boxes, labels, label_ids, scores, image_index = (tensor.values for tensor in tensors)
+        assert np.asarray(boxes).tolist() == [[1, 2, 3, 4]] * 3
+        assert labels == [b"cup"] * 3
+        assert np.asarray(label_ids).tolist() == [4] * 3
+        assert np.asarray(scores).tolist() == [0.625] * 3
+        assert np.asarray(image_index).tolist() == [0, 2, 2]
 
 
 def test_people_point_at_rows_of_the_tensors() -> None:
@@ -187,7 +230,7 @@ def test_inputs_that_are_not_images_within_the_limits_are_refused(
 )
 def test_wrong_parameters_are_refused_by_name(model: str, parameters: dict[str, Parameter], message: str) -> None:
     with pytest.raises(InferenceError, match=message) as refused:
-        options_of(model, parameters, LABELS)
+        options_of(MODELS[model], parameters, LABELS)
     assert refused.value.code == "bad_request"
 
 
@@ -202,22 +245,24 @@ def test_parameters_become_options_and_triton_s_hints_have_no_effect() -> None:
         "sequence_id": 7,
         "triton_enable_empty_final_response": True,
     }
-    options = options_of("analyze", parameters, LABELS)
+    options = options_of(MODELS["analyze"], parameters, LABELS)
     assert options.mask_detection.face_threshold == 0.25
     assert options.instance_segmentation.score_threshold == 1.0
     assert options.instance_segmentation.classes == ("chair", "traffic light")
     assert options.instance_segmentation.max_instances == 3
     assert options.timeout_s == 1.5
-    assert options_of("analyze", {"timeout": 0}, LABELS).timeout_s is None
+    assert options_of(MODELS["analyze"], {"timeout": 0}, LABELS).timeout_s is None
 
 
 def test_outputs_asked_for_must_be_known_and_distinct() -> None:
-    assert wanted_outputs("mask_detection", ["scores", "boxes"]) == ["scores", "boxes"]
-    assert set(output_specs("analyze")) - set(wanted_outputs("analyze", [])) == {"instance_segmentation.dense_masks"}
+    assert wanted_outputs(MODELS["mask_detection"], ["scores", "boxes"]) == ["scores", "boxes"]
+    assert set(output_specs(MODELS["analyze"])) - set(wanted_outputs(MODELS["analyze"], [])) == {
+        "instance_segmentation.dense_masks"
+    }
     with pytest.raises(InferenceError, match="unexpected output 'masks' for model mask_detection; its outputs are box"):
-        wanted_outputs("mask_detection", ["masks"])
+        wanted_outputs(MODELS["mask_detection"], ["masks"])
     with pytest.raises(InferenceError, match="more than once"):
-        wanted_outputs("mask_detection", ["boxes", "boxes"])
+        wanted_outputs(MODELS["mask_detection"], ["boxes", "boxes"])
 
 
 def call(model: str, *files: bytes, outputs: tuple[str, ...] = ()) -> InferRequest:
@@ -297,3 +342,22 @@ async def test_a_model_is_ready_when_its_tasks_are(service: OpenInference, faces
         "instance_segmentation": "READY",
         "analyze": "UNAVAILABLE",
     }
+
+
+async def test_the_third_model_is_served_where_it_is_configured(
+    pipeline_of_three: Pipeline, limits: Limits, objects: FakeBranch, photo: bytes
+) -> None:
+    service = OpenInference(pipeline_of_three, limits)
+    assert await service.states() == dict.fromkeys([*TASKS, "analyze"], "READY")
+    assert (service.version("object_detection"), service.version("analyze")) == ("3", "3")
+    properties = service.properties("object_detection")
+    assert properties["object_detection.labels"] == "cup,bottle"
+    assert properties["parameters"] == "score_threshold,nms_iou,classes,max_objects,timeout"
+    parameters: dict[str, Parameter] = {"nms_iou": 0.5, "classes": "cup, bottle", "max_objects": 2}
+    request = InferRequest("object_detection", [EncodedImage(photo)], ("labels",), parameters, "a-request")
+    (labels,) = await service.infer(request)
+    assert labels.values == [b"bottle", b"cup"]
+    assert objects.calls[0].options == ObjectDetectionOptions(None, 0.5, ("cup", "bottle"), 2)
+    among: dict[str, Parameter] = {f"object_detection.{name}": value for name, value in parameters.items()}
+    await service.infer(InferRequest("analyze", [EncodedImage(photo)], (), among, "a-request"))
+    assert objects.calls[1].options == objects.calls[0].options

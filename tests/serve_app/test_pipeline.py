@@ -4,12 +4,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions
+from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions, ObjectDetectionOptions
 from serve_app.people import Person
 from serve_app.pipeline import AnalyzeOptions, AnalyzeRequest, EncodedImage, ImageAnalysis, Pipeline
 from tests.serve_app.conftest import HEIGHT, WIDTH, FakeBranch
 
 MakePipeline = Callable[..., Pipeline]
+OBJECT_OPTIONS = ObjectDetectionOptions(0.3, 0.5, ("cup",), 9)
 
 
 async def analyze(pipeline: Pipeline, *images: bytes, **options: object) -> list[ImageAnalysis]:
@@ -155,3 +156,33 @@ async def test_no_more_pictures_are_held_than_allowed(
 async def test_readiness_is_each_branchs(pipeline: Pipeline, instances: FakeBranch) -> None:
     instances.alive = False
     assert await pipeline.ready() == {"mask_detection": True, "instance_segmentation": False}
+
+
+async def test_every_branch_that_there_is_answers_unless_some_are_asked(
+    pipeline_of_three: Pipeline, photo: bytes, objects: FakeBranch, faces: FakeBranch
+) -> None:
+    request = AnalyzeRequest([EncodedImage(photo)], "id", AnalyzeOptions(object_detection=OBJECT_OPTIONS))
+    analysis = await pipeline_of_three.analyze(request)
+    assert list(analysis.models) == ["mask_detection", "instance_segmentation", "object_detection"]
+    (image,) = analysis.images
+    assert image.objects == image.found("object_detection") == objects.results
+    assert image.found("mask_detection") == image.faces == faces.results
+    assert image.people == [Person(1, 0, "MASK")]
+    assert image.timing_ms["object_detection"] == {"queue": 1.25, "run": 7.5}
+    assert objects.calls[0].options == OBJECT_OPTIONS
+    (image,) = await analyze(pipeline_of_three, photo, tasks=("object_detection",))
+    assert (image.objects, image.faces, image.people) == (objects.results, (), [])
+
+
+async def test_a_failed_third_branch_leaves_the_others_answers(
+    pipeline_of_three: Pipeline, photo: bytes, objects: FakeBranch, instances: FakeBranch
+) -> None:
+    objects.fail("overloaded")
+    (image,) = await analyze(pipeline_of_three, photo)
+    assert failures(image) == {("overloaded", "object_detection")}
+    assert (image.objects, image.instances) == ((), instances.results)
+    instances.fail("unavailable")
+    objects.failure = None
+    (image,) = await analyze(pipeline_of_three, photo)
+    assert failures(image) == {("unavailable", "instance_segmentation")}
+    assert image.objects == objects.results

@@ -67,6 +67,7 @@ class FaceMaskModel:
             rule="keep_ratio", short_side=self.network.detector_side, long_side=self.network.detector_side
         )
         self.detector, self.classifier = FaceDetector(), MaskClassifier()
+        self.networks = (self.detector, self.classifier)
         state = load_file(weights)
         for prefix, part in (("detector.", self.detector), ("classifier.", self.classifier)):
             part.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})

@@ -12,12 +12,11 @@ from deployments.imaging.spec import ImageSpec, KeepRatio
 from deployments.models.solov2.config import Architecture, Backbone, Deformable
 from deployments.models.solov2.key_maps import Kind, detect, rename
 from deployments.models.solov2.network import Solov2
+from deployments.models.state_keys import Shapes, check_keys
 from deployments.models.tensor_files import read_tensor_file
 
 MOST_TENSORS = 10_000
 """The largest model that we have stays below a thousand and a half."""
-LISTED = 10
-"""How many keys of each sort an error message lists."""
 DEPTHS: dict[tuple[bool, int], Backbone] = {
     (False, 2): "resnet18",
     (False, 6): "resnet34",
@@ -25,8 +24,6 @@ DEPTHS: dict[tuple[bool, int], Backbone] = {
     (True, 23): "resnet101",
 }
 """By whether blocks are bottlenecks, and the number of them in the third layer."""
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +37,13 @@ class Checkpoint:
     labels: tuple[str, ...] = ()
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path, stated: Architecture | None = None) -> Checkpoint:
     """Read a SOLOv2 of mmdetection 3, the original SOLO, PaddleDetection, or our own safetensors; no code is run.
 
-    What the keys and shapes cannot tell is the family's published default: the grids, and the size that pictures are
-    resized to. Raises ValueError where the file is no such checkpoint or does not fit together: then it lists the keys
-    that are missing, unexpected and of the wrong shape.
+    stated: what a model card says that the file holds. What the keys and shapes cannot tell is the family's published
+    default: the size that pictures are resized to, and the grids where they are not stated. Raises ValueError where the
+    file is no such checkpoint; does not fit together: then it lists the keys that are missing, unexpected and of the
+    wrong shape; or is of another architecture than stated.
     """
     file = read_tensor_file(path)
     try:
@@ -58,6 +56,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
             kind, architecture = "maskgraph", Architecture.model_validate_json(file.metadata["architecture"])
         else:
             architecture = infer_architecture(shapes)
+            if stated:
+                architecture = architecture.model_copy(update={"grids": stated.grids})
         image = file.metadata.get("image")
         image_spec = ImageSpec.model_validate_json(image) if image else default_image_spec(kind, architecture)
         with torch.device("meta"):
@@ -65,10 +65,22 @@ def read_checkpoint(path: Path) -> Checkpoint:
         for key in expected.keys() - state.keys():
             if key.endswith("num_batches_tracked"):  # only training reads it, and PaddlePaddle has none
                 state[key], shapes[key] = torch.tensor(0), ()
-        check_keys(expected, shapes)
+        check_keys(expected, shapes, "a SOLOv2")
+        if stated:
+            _check_stated(stated, architecture)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
     return Checkpoint(architecture, {key: state[key] for key in expected}, image_spec, kind, file.labels)
+
+
+def _check_stated(stated: Architecture, found: Architecture) -> None:
+    differences = [
+        f"{name} {here!r} instead of {there!r}"
+        for (name, there), (_, here) in zip(stated, found, strict=True)
+        if here != there
+    ]
+    if differences:
+        raise ValueError("the file has another network than the model card: " + ", ".join(differences))
 
 
 def _renamed(tensors: Mapping[str, Tensor], kind: Kind) -> dict[str, Tensor]:
@@ -80,29 +92,6 @@ def _renamed(tensors: Mapping[str, Tensor], kind: Kind) -> dict[str, Tensor]:
             raise ValueError(f"two different tensors for {name}")
         state[name] = tensor
     return state
-
-
-def check_keys(expected: Shapes, found: Shapes) -> None:
-    """Raise ValueError listing keys that are missing, unexpected and mis-shaped, at most LISTED of each."""
-    problems = {
-        "missing": sorted(expected.keys() - found.keys()),
-        "unexpected": sorted(key[:100] for key in found.keys() - expected.keys()),
-        "of the wrong shape": [
-            f"{key} {list(found[key])} instead of {list(shape)}"
-            for key, shape in sorted(expected.items())
-            if key in found and found[key] != shape
-        ],
-    }
-    if any(problems.values()):
-        raise ValueError(
-            "the tensors do not fit a SOLOv2: "
-            + "; ".join(f"{len(keys)} {problem}: {_some(keys)}" for problem, keys in problems.items() if keys)
-        )
-
-
-def _some(keys: list[str]) -> str:
-    more = f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
-    return ", ".join(keys[:LISTED]) + more
 
 
 def infer_architecture(shapes: Shapes) -> Architecture:

@@ -1,24 +1,21 @@
 """A SOLOv2 of a model card, on a device: pictures in, instances out."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from deployments.calls import InstanceSegmentationOptions, Item
 from deployments.imaging.masks import encode_rle, rle_area, rle_box
 from deployments.models.card import ModelCard
 from deployments.models.device import Normalizer, inside, stack
+from deployments.models.solov2.checkpoints import read_checkpoint
 from deployments.models.solov2.config import Architecture, Inference
+from deployments.models.solov2.full_size import full_size_masks
 from deployments.models.solov2.inference import SoftMasks, select
-from deployments.models.solov2.network import Solov2, resize_bilinear
+from deployments.models.solov2.network import Solov2
 from deployments.results import Instance
-
-STRIDE = 4
-"""Input pixels per mask pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +26,25 @@ class Batch:
 
 
 class Solov2Model:
-    """Loads the weights once; each call is independent of the others in its batch."""
+    """Loads the weights once; each call is independent of the others in its batch.
+
+    The weights are a checkpoint of any family that ``read_checkpoint`` reads. A card that leaves ``network`` empty
+    takes the file's; what it does say must be what the file holds. Raises ValueError where card and weights do not fit.
+    """
 
     def __init__(self, card: ModelCard, weights: Path, device: torch.device) -> None:
         self.card = card
         self.device = device
         self.inference = Inference()
         self.normalize = Normalizer(card.image, device)
-        self.network = Solov2(Architecture.model_validate(card.network))
-        if self.network.architecture.classes != len(card.labels):
-            raise ValueError(
-                f"model card {card.name}: {len(card.labels)} labels for {self.network.architecture.classes} classes"
-            )
-        self.network.load_state_dict(load_file(weights))
+        checkpoint = read_checkpoint(weights, Architecture.model_validate(card.network) if card.network else None)
+        classes = checkpoint.architecture.classes
+        if classes != len(card.labels):
+            raise ValueError(f"model card {card.name}: {len(card.labels)} labels for {classes} classes")
+        self.network = Solov2(checkpoint.architecture)
+        self.network.load_state_dict(checkpoint.state)
         self.network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.networks = (self.network,)
 
     def padded_shape(self, item: Item) -> tuple[int, int]:
         """The network's padded input."""
@@ -87,16 +89,3 @@ class Solov2Model:
             if area:
                 instances.append(Instance(label, self.card.labels[label], score, rle_box(rle), rle, area))
         return instances
-
-
-def full_size_masks(
-    soft: Tensor, resized: tuple[int, int], original: tuple[int, int], threshold: float
-) -> Iterator[Tensor]:
-    """Upsample probabilities [K, h, w] by STRIDE, cut the padding off, resize to the original size, and threshold.
-
-    Yields bool [H, W] one by one, so that only one full-size float map is ever held.
-    """
-    for mask in soft:
-        input_size = (mask.shape[0] * STRIDE, mask.shape[1] * STRIDE)
-        whole = resize_bilinear(mask[None, None], input_size)[:, :, : resized[0], : resized[1]]
-        yield resize_bilinear(whole, original)[0, 0] > threshold

@@ -13,10 +13,12 @@ from skimage.data import astronaut
 from deployments.imaging import draw as drawing
 from deployments.imaging.draw import FACE_COLORS, INSTANCE_COLORS, MASK_OPACITY, draw, encode_picture
 from deployments.imaging.masks import encode_rle, rle_area, rle_box
-from deployments.results import Box, Face, Instance
+from deployments.results import Box, Detection, Face, Instance
 
 PHOTO: NDArray[np.uint8] = astronaut()
 FACE = Face(Box(175, 70, 275, 185), 0.99, "NO MASK", 0.98)
+SHARES = [(0.1, 0.1, 0.4, 0.4), (0.6, -0.1, 1.2, 0.3), (0.2, 0.7, 0.9, 0.99)]
+"""Boxes as shares of a picture's side."""
 
 
 def instance(mask: NDArray[np.bool_], label: str = "person") -> Instance:
@@ -90,6 +92,41 @@ def test_labels_say_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [text for text, _ in seen] == ["NO MASK 98%", "person 0.87"]
 
 
+def test_objects_get_a_box_in_the_colour_of_their_label_and_no_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = texts(monkeypatch)
+    boxes = [Box(100, 200, 300, 400), Box(310, 200, 350, 400), Box(400, 200, 500, 400)]
+    found = [Detection(label_id, "cup", 0.876, box) for label_id, box in zip((3, 4, 3), boxes, strict=True)]
+    drawn = draw(PHOTO, [], [], found)
+    for box, label_id in zip(boxes, (3, 4, 3), strict=True):
+        assert tuple(drawn[300, int(box.left)]) == tuple(drawn[300, int(box.right) - 1]) == INSTANCE_COLORS[label_id]
+        middle = np.s_[300, int(box.left + box.right) // 2]
+        np.testing.assert_array_equal(drawn[middle], PHOTO[middle])
+    assert [text for text, _ in seen] == ["cup 0.88"] * 3
+    assert draw(PHOTO, [], [], [Detection(10**6, "cup", 1.0, boxes[0])]).shape == PHOTO.shape
+
+
+def test_a_label_gives_way_to_faces_and_earlier_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = texts(monkeypatch)
+    crowd = [Detection(n, "bottle", 0.5, Box(200 + 8 * n, 200, 260 + 8 * n, 300)) for n in range(4)]
+    draw(PHOTO, [FACE], [instance(rectangle((512, 512), 100, 200, 300, 400))], crowd)
+    plates = [box for _, box in seen]
+    assert len(plates) == 6
+    for index, plate in enumerate(plates):
+        assert all(plate.intersection(other) == 0 for other in plates[:index])
+
+
+@pytest.mark.parametrize("side", [64, 200, 512, 2000, 6000])
+def test_labels_of_objects_are_readable_at_any_size(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+    seen = texts(monkeypatch)
+    found = [Detection(n, "dining table", 0.5, Box(*(side * at for at in box))) for n, box in enumerate(SHARES)]
+    drawn = draw(np.full((side, side, 3), 90, np.uint8), [], [], found)
+    for _, box in seen:
+        assert box.intersection(Box(0, 0, side, side)) == box.area > 0
+        assert 9 <= box.bottom - box.top <= max(16, side / 20)
+        plate = drawn[int(box.top) : int(box.bottom), int(box.left) : int(box.right)]
+        assert np.ptp(cv2.cvtColor(plate, cv2.COLOR_RGB2GRAY)) > 80, "the text stands out from its plate"
+
+
 @pytest.mark.parametrize("side", [64, 200, 512, 2000, 6000])
 def test_labels_stay_inside_and_apart_at_any_size(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
     seen = texts(monkeypatch)
@@ -121,7 +158,8 @@ def test_any_picture_and_boxes(
     generator = np.random.default_rng(seed)
     mask = generator.random((height, width)) < 0.3
     image = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    drawn = draw(image, [Face(Box(*box), 0.5, "MASK", 0.5) for box in boxes], [instance(mask)])
+    found = [Detection(7, "cup", 0.5, Box(*box)) for box in boxes]
+    drawn = draw(image, [Face(Box(*box), 0.5, "MASK", 0.5) for box in boxes], [instance(mask)], found)
     assert drawn.shape == image.shape
     assert drawn.dtype == np.uint8
 

@@ -21,6 +21,7 @@ RULES: list[dict[str, Any]] = [
     {"rule": "max_side", "long_side": 640},
     {"rule": "fixed", "height": 300, "width": 500},
     {"rule": "shrink", "factor": 0.3},
+    {"rule": "keep_ratio", "short_side": 800, "long_side": 1333, "rounding": "down"},
 ]
 
 
@@ -50,6 +51,8 @@ def test_reads_yaml_and_survives_a_round_trip() -> None:
         (RULES[2], (7, 9), (300, 500)),
         (RULES[3], (1050, 1682), (315, 504)),
         (RULES[3], (1, 2), (1, 1)),
+        (RULES[4], (480, 640), (800, 1066)),
+        (RULES[4], (1, 100_000), (1, 1333)),
     ],
 )
 def test_resized_size(rule: dict[str, Any], size: tuple[int, int], expected: tuple[int, int]) -> None:

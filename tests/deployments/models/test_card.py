@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deployments.models.card import EMBEDDED, TASKS, card_path, read_card
+from deployments.models.card import EMBEDDED, ModelCard, card_path, read_card
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in EMBEDDED.glob("*.yaml")))
@@ -17,8 +17,16 @@ def test_embedded_models_are_whole(name: str) -> None:
     assert card.limits
 
 
-def test_every_task_has_an_embedded_model() -> None:
-    assert {read_card(path).task for path in EMBEDDED.glob("*.yaml")} == set(TASKS)
+def test_every_task_that_is_served_unasked_has_an_embedded_model() -> None:
+    assert {read_card(path).task for path in EMBEDDED.glob("*.yaml")} >= {"mask_detection", "instance_segmentation"}
+
+
+@pytest.mark.parametrize("threshold", ["nms_iou", "scores", "classes", "max_objects"])
+def test_a_threshold_that_the_task_does_not_have_is_named(tmp_path: Path, threshold: str) -> None:
+    document = yaml.safe_load(card_path("face_mask").read_text()) | {"thresholds": {threshold: 0.5}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(ValueError, match=f"unknown threshold '{threshold}' for mask_detection; known: face_threshold"):
+        read_card(tmp_path / "mine.yaml")
 
 
 def test_a_misspelt_key_is_named(tmp_path: Path) -> None:
@@ -38,3 +46,40 @@ def test_broken_yaml_is_a_value_error(tmp_path: Path) -> None:
 def test_an_unknown_model_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"yolo.*face_mask.*solov2_people"):
         card_path("yolo")
+
+
+SHA256 = "0123456789abcdef" * 4
+
+
+def changed(**changes: object) -> dict[str, object]:
+    document: dict[str, object] = yaml.safe_load(card_path("face_mask").read_text(encoding="utf-8"))
+    return document | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"weights": "http://models.example/a.pth", "sha256": SHA256}, "a path or an https:// URL, not http://"),
+        ({"weights": "ftp://models.example/a.pth", "sha256": SHA256}, "a path or an https:// URL, not ftp://"),
+        ({"weights": "file:///a.pth", "sha256": SHA256}, "a path or an https:// URL, not file://"),
+        ({"weights": "https://models.example/a.pth"}, "need the file's sha256"),
+        ({"weights": "https://models.example/a.pth", "sha256": SHA256[:8]}, "sha256"),
+        ({"sha256": SHA256.upper()}, "sha256"),
+        ({"weights": ""}, "weights"),
+    ],
+)
+def test_weights_that_no_card_may_name(changes: dict[str, object], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        ModelCard.model_validate(changed(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "remote"),
+    [
+        ({"weights": "https://models.example/a.pth?v=1", "sha256": SHA256}, True),
+        ({"weights": "../a.safetensors"}, False),
+        ({"weights": "/models/a.pdparams", "sha256": SHA256}, False),
+    ],
+)
+def test_weights_that_a_card_may_name(changes: dict[str, object], remote: bool) -> None:
+    assert ModelCard.model_validate(changed(**changes)).weights_are_remote is remote

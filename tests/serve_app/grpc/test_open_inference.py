@@ -24,7 +24,6 @@ from tritonclient.utils import InferenceServerException
 
 from deployments.imaging.decode import decode
 from deployments.imaging.masks import decode_rle
-from serve_app.detections import MODELS
 from serve_app.grpc.call import CallRefused
 from serve_app.grpc.open_inference import OpenInferenceService
 from serve_app.grpc.open_inference_registration import add_open_inference_to_server
@@ -33,7 +32,7 @@ from serve_app.grpc.protos.open_inference_pb2_grpc import GRPCInferenceServiceSt
 from serve_app.limits import Limits
 from serve_app.open_inference_tensors import output_specs
 from serve_app.pipeline import Pipeline
-from tests.serve_app.conftest import HEIGHT, LIMITS, WIDTH, FakeBranch, person_mask
+from tests.serve_app.conftest import HEIGHT, LIMITS, MODELS, WIDTH, FakeBranch, person_mask
 from tests.serve_app.grpc.conftest import ContextServicer
 
 ROOT = Path(__file__).parents[3]
@@ -112,7 +111,7 @@ async def test_triton_s_client_finds_server_and_models(triton: tritonclient.grpc
         assert await triton.is_model_ready(model, "1")
         metadata = await triton.get_model_metadata(model, as_json=True)
         assert metadata["inputs"] == [{"name": "images", "datatype": "BYTES", "shape": ["-1"]}]
-        assert [output["name"] for output in metadata["outputs"]] == list(output_specs(model))
+        assert [output["name"] for output in metadata["outputs"]] == list(output_specs(MODELS[model]))
         config = (await triton.get_model_config(model)).config
         assert config.input[0].data_type == model_config_pb2.TYPE_STRING
         assert config.output[0].data_type == model_config_pb2.TYPE_FP32

@@ -7,12 +7,17 @@ import httpx
 import pytest
 
 from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions
+from deployments.models.card import Task
 from serve_app.http.errors import RequestError
-from serve_app.http.native_options import KNOWN, NativeOptions, parse_options
+from serve_app.http.native_options import known_options, options_model, parse_options
 from tests.serve_app.conftest import FakeBranch
 from tests.serve_app.http.test_native import PNG, answer_of, b64
 
-LABELS = ("person", "traffic light", "dog")
+LABELS: dict[Task, tuple[str, ...]] = {
+    "mask_detection": ("NO MASK", "MASK"),
+    "instance_segmentation": ("person", "traffic light", "dog"),
+}
+NativeOptions = options_model(tuple(LABELS))
 TEXT = {
     "tasks": "instance_segmentation",
     "mask_detection.face_threshold": "0.25",
@@ -50,7 +55,7 @@ def test_text_and_fields_say_the_same() -> None:
             "timeout_s": 12.0,
         }
     )
-    assert TEXT.keys() == set(KNOWN)
+    assert TEXT.keys() == set(known_options(NativeOptions))
 
 
 def test_defaults() -> None:

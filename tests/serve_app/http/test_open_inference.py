@@ -19,13 +19,14 @@ from tritonclient.utils import InferenceServerException
 
 from deployments.imaging.decode import decode
 from deployments.imaging.masks import decode_rle
-from serve_app.detections import MODELS
+from deployments.models.card import TASKS
 from serve_app.http import open_inference
 from serve_app.http.app import create_app
+from serve_app.http.request_id import RequestId
 from serve_app.limits import Limits
 from serve_app.open_inference_tensors import output_specs
 from serve_app.pipeline import Pipeline
-from tests.serve_app.conftest import HEIGHT, LIMITS, WIDTH, FakeBranch, client_of, person_mask
+from tests.serve_app.conftest import HEIGHT, LIMITS, MODELS, WIDTH, FakeBranch, client_of, person_mask
 from tests.serve_app.http.loopback import serving
 
 LENGTH = "Inference-Header-Content-Length"
@@ -80,10 +81,10 @@ def test_triton_s_client_finds_server_and_models(triton: InferenceServerClient) 
         assert triton.is_model_ready(model, "1")
         metadata = triton.get_model_metadata(model)
         assert metadata["inputs"] == [{"name": "images", "datatype": "BYTES", "shape": [-1]}]
-        assert [output["name"] for output in metadata["outputs"]] == list(output_specs(model))
+        assert [output["name"] for output in metadata["outputs"]] == list(output_specs(MODELS[model]))
         config = triton.get_model_config(model)
         assert config["max_batch_size"] == 0
-        assert [output["name"] for output in config["output"]] == list(output_specs(model))
+        assert [output["name"] for output in config["output"]] == list(output_specs(MODELS[model]))
     index = triton.get_model_repository_index()
     assert index == [{"name": name, "version": "1", "state": "READY", "reason": ""} for name in MODELS]
     assert not triton.is_model_ready("resnet")
@@ -612,3 +613,22 @@ async def test_no_request_makes_the_service_fail(
     response = await fuzzed.post("/v2/models/analyze/infer", content=head + tail, headers=headers)
     assert response.status_code == 400
     assert is_error(response)
+
+
+async def test_a_third_model_where_it_is_configured(
+    pipeline_of_three: Pipeline, limits: Limits, photo: bytes, client: httpx.AsyncClient
+) -> None:
+    path, body = "/v2/models/object_detection", infer_json(photo, outputs=[{"name": "labels"}, {"name": "boxes"}])
+    assert (await client.post(f"{path}/infer", json=body)).status_code == 404
+    app = FastAPI()
+    app.include_router(open_inference.routes(pipeline_of_three, limits))
+    app.add_middleware(RequestId)
+    async with client_of(app) as three:
+        assert (await three.get("/v2/models")).json() == {"models": [*TASKS, "analyze"]}
+        metadata = (await three.get(path)).json()
+        assert metadata["versions"] == ["3"]
+        names = [output["name"] for output in metadata["outputs"]]
+        assert names == ["boxes", "labels", "label_ids", "scores", "image_index", "image_sizes", "errors"]
+        labels, boxes = (await three.post(f"{path}/infer", json=body)).json()["outputs"]
+    assert labels["data"] == ["bottle", "cup"]
+    assert (boxes["shape"], boxes["data"][:4]) == ([2, 4], [8, 12, 24, 36])

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from deployments.imaging.spec import KeepRatio
 from deployments.models.solov2.checkpoints import (
-    LISTED,
-    check_keys,
     default_image_spec,
     infer_architecture,
     read_checkpoint,
@@ -144,13 +142,6 @@ def test_what_does_not_fit_is_listed(tmp_path: Path, light: dict[str, Tensor]) -
     assert "1 missing: neck.fpn_convs.1.conv.bias;" in message
     assert "1 unexpected: backbone.fc.weight;" in message
     assert "1 of the wrong shape: mask_head.conv_kernel.bias [7] instead of [32]" in message
-
-
-def test_the_list_is_bounded() -> None:
-    with pytest.raises(ValueError, match="1000 unexpected") as caught:
-        check_keys({}, {f"{'x' * 10_000}{i:04}": () for i in range(1000)})
-    assert f"and {1000 - LISTED} more" in str(caught.value)
-    assert len(str(caught.value)) < 2000
 
 
 def test_half_a_checkpoint_is_refused_not_guessed(tmp_path: Path, light: dict[str, Tensor]) -> None:

@@ -6,8 +6,7 @@ from torch import Tensor
 
 from deployments.models.solov2.config import Architecture, Inference
 from deployments.models.solov2.inference import SoftMasks, matrix_nms, points_nms, select
-from deployments.models.solov2.model import STRIDE, full_size_masks
-from deployments.models.solov2.network import RawOutput, Solov2, resize_bilinear
+from deployments.models.solov2.network import RawOutput, Solov2
 
 SMALL = Architecture(
     backbone="resnet18",
@@ -140,22 +139,3 @@ def test_the_same_picture_has_the_same_answer(network: Solov2) -> None:
     images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
     (first,), (second,) = (select(network(images), SMALL.mask_strides, Inference()) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-
-
-def test_full_size_masks_leave_the_padding_out() -> None:
-    soft = torch.zeros(2, 8, 8)
-    soft[0, :4, :4] = 1
-    soft[1, :, 6:] = 1
-    inside, padding = full_size_masks(soft, resized=(32, 16), original=(64, 32), threshold=0.5)
-    assert inside.shape == (64, 32)
-    assert inside.dtype == torch.bool
-    assert inside[:28, :28].all()
-    assert not inside[36:].any()
-    assert not padding.any()
-
-
-def test_full_size_masks_are_two_bilinear_steps() -> None:
-    soft = torch.rand(1, 8, 16, generator=torch.Generator().manual_seed(3))
-    (mask,) = full_size_masks(soft, resized=(30, 61), original=(45, 90), threshold=0.5)
-    once = resize_bilinear(soft[None], (8 * STRIDE, 16 * STRIDE))[:, :, :30, :61]
-    assert torch.equal(mask, resize_bilinear(once, (45, 90))[0, 0] > 0.5)

@@ -1,0 +1,103 @@
+"""Objects as a network finds them, what a request asks of them, and the answers that are made of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from deployments.calls import InstanceSegmentationOptions, Item, ObjectDetectionOptions, TaskOptions
+from deployments.imaging.masks import encode_rle, rle_area, rle_box
+from deployments.results import Box, Detection, Instance
+
+
+class Candidates(NamedTuple):
+    """Objects of one picture.
+
+    boxes: float32 [K, 4], left, top, right, bottom in pixels of the picture sent; scores: float32 [K]; labels: int64
+    [K]; masks: float32 [K, h, w], probabilities over what the model says, where it makes any.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    masks: Tensor | None = None
+
+    def take(self, rows: Tensor) -> "Candidates":
+        """Those at ``rows``: int64 [K'] or bool [K]."""
+        masks = None if self.masks is None else self.masks[rows]
+        return Candidates(self.boxes[rows], self.scores[rows], self.labels[rows], masks)
+
+    def cpu(self) -> "Candidates":
+        """The same on the CPU."""
+        masks = None if self.masks is None else self.masks.cpu()
+        return Candidates(self.boxes.cpu(), self.scores.cpu(), self.labels.cpu(), masks)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one request asks of the objects of its picture."""
+
+    score_threshold: float
+    nms_iou: float | None
+    """Overlap above which the worse of two boxes of one label goes; None leaves all."""
+    label_ids: tuple[int, ...] | None
+    """Labels to keep; None keeps all."""
+    most: int
+    """Objects at most, best first."""
+
+
+def asked(options: TaskOptions, thresholds: Mapping[str, float], labels: Sequence[str], most: int) -> Asked:
+    """thresholds: for what the options leave open; most: the model's bound, which a request may only lower."""
+    assert isinstance(options, ObjectDetectionOptions | InstanceSegmentationOptions)
+    if isinstance(options, ObjectDetectionOptions):
+        nms_iou, limit = options.nms_iou, options.max_objects
+    else:
+        nms_iou, limit = None, options.max_instances
+    classes = options.classes
+    return Asked(
+        thresholds["score_threshold"] if options.score_threshold is None else options.score_threshold,
+        thresholds.get("nms_iou") if nms_iou is None else nms_iou,
+        None if classes is None else tuple(i for i, name in enumerate(labels) if name in classes),
+        most if limit is None else min(limit, most),
+    )
+
+
+def select(found: Candidates, wanted: Asked) -> Candidates:
+    """Those of the labels and scores that are wanted, best first; empty boxes go, and what is not finite."""
+    width, height = (found.boxes[:, 2:] - found.boxes[:, :2]).unbind(dim=1)
+    rows = (found.scores >= wanted.score_threshold) & found.boxes.isfinite().all(dim=1) & (width > 0) & (height > 0)
+    if wanted.label_ids is not None:
+        rows &= torch.isin(found.labels, torch.tensor(wanted.label_ids, dtype=torch.int64, device=rows.device))
+    kept = rows.nonzero()[:, 0]
+    order = found.scores[kept].argsort(descending=True, stable=True)
+    return found.take(kept[order[: wanted.most]])
+
+
+def original_boxes(found: Candidates, item: Item) -> Tensor:
+    """The boxes in pixels of the original image, cut at its borders: float32 [K, 4]."""
+    height, width = item.call.height, item.call.width
+    scale = torch.tensor([width / item.image.shape[1], height / item.image.shape[0]] * 2)
+    return (found.boxes * scale).clamp(min=0).minimum(torch.tensor([width, height] * 2))
+
+
+def detections(found: Candidates, item: Item, labels: Sequence[str]) -> list[Detection]:
+    """What is found in an item's picture, as the answer wants it; empty boxes go."""
+    rows = zip(original_boxes(found, item).tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)
+    made = [Detection(label, labels[label], score, Box(*sides)) for sides, score, label in rows]
+    return [detection for detection in made if detection.box.area > 0]
+
+
+def instances(found: Candidates, masks: Iterable[Tensor], labels: Sequence[str]) -> list[Instance]:
+    """What is found, as the answer wants it; empty masks go.
+
+    masks: bool [H, W] of the original image, one for each that is found; they are taken one by one.
+    """
+    made = []
+    for score, label, mask in zip(found.scores.tolist(), found.labels.tolist(), masks, strict=True):
+        rle = encode_rle(mask.numpy())
+        area = rle_area(rle)
+        if area:
+            made.append(Instance(label, labels[label], score, rle_box(rle), rle, area))
+    return made

@@ -1,0 +1,1 @@
+"""Programs of torch.export, in the slots of the networks that we have ourselves."""

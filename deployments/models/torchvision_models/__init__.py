@@ -1,0 +1,1 @@
+"""torchvision's detectors and Mask R-CNN."""

@@ -1,0 +1,86 @@
+"""A torchvision network of a model card, on a device: pictures in, objects or instances out."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.models.detection.image_list import ImageList
+
+from deployments.calls import Item
+from deployments.models.candidates import Asked, Candidates, asked, detections, instances, original_boxes
+from deployments.models.card import ModelCard
+from deployments.models.device import Normalizer, inside, stack
+from deployments.models.torchvision_models import rcnn, single_stage
+from deployments.models.torchvision_models.networks import Network, build, load_weights
+from deployments.results import Detection, Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """images: normalised float [N, 3, H, W], zero-padded right and below; sizes: (height, width) without padding."""
+
+    images: Tensor
+    sizes: list[tuple[int, int]]
+    asked: list[Asked]
+
+
+class TorchvisionModel:
+    """Loads the weights once; each call is independent of the others in its batch.
+
+    The card's labels are the classes without the background: label id 0 is torchvision's label 1. The card's ImageSpec
+    takes the place of the network's own transform, which is not used.
+    """
+
+    def __init__(self, card: ModelCard, weights: Path, device: torch.device) -> None:
+        settings = Network.model_validate(card.network)
+        if card.task != settings.task:
+            raise ValueError(f"model card {card.name}: {settings.model} is for {settings.task}, not for {card.task}")
+        self.card = card
+        self.device = device
+        self.normalize = Normalizer(card.image, device)
+        network = build(settings, len(card.labels))
+        load_weights(network, weights, settings.model)
+        self.network: Any = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        two_stages = hasattr(network, "roi_heads")
+        kind = rcnn if two_stages else single_stage
+        self.find, self.networks = kind.find, kind.parts(self.network)
+        thresholds = self.network.roi_heads if two_stages else self.network
+        self.most = settings.detections_per_image or thresholds.detections_per_img
+        self.thresholds = {
+            "score_threshold": thresholds.score_thresh,
+            "nms_iou": thresholds.nms_thresh,
+            **card.thresholds,
+        }
+        # A request's classes are chosen before its best are counted, so torchvision must not count.
+        thresholds.detections_per_img = sys.maxsize
+
+    def padded_shape(self, item: Item) -> tuple[int, int]:
+        """The network's padded input."""
+        return self.card.image.padded_size(item.image.shape[0], item.image.shape[1])
+
+    @torch.inference_mode()
+    def collate(self, items: list[Item]) -> Batch:
+        """Pad, send to the device, normalise; the padding is zero after normalisation, as in training."""
+        height, width = self.padded_shape(items[0])
+        sizes = [(item.image.shape[0], item.image.shape[1]) for item in items]
+        pixels = stack([item.image for item in items], height, width).to(self.device, non_blocking=True)
+        images = self.normalize(pixels) * inside(sizes, height, width, self.device)
+        wanted = [asked(item.call.options, self.thresholds, self.card.labels, self.most) for item in items]
+        return Batch(images.contiguous(memory_format=torch.channels_last), sizes, wanted)
+
+    @torch.inference_mode()
+    def run(self, batch: Batch) -> list[Candidates]:
+        """What each request asks for of its picture, masks still over their boxes."""
+        found = self.find(self.network, ImageList(batch.images, batch.sizes), batch.asked)
+        return [each.cpu() for each in found]
+
+    @torch.inference_mode()
+    def finish(self, item: Item, raw: Candidates) -> list[Detection] | list[Instance]:
+        """The same in pixels of the original image, best first."""
+        if raw.masks is None:
+            return detections(raw, item, self.card.labels)
+        masks = rcnn.paste(raw.masks, original_boxes(raw, item), (item.call.height, item.call.width))
+        return instances(raw, masks, self.card.labels)
