@@ -57,6 +57,8 @@ class ModelCard(Strict):
     training_data: list[str] = Field(default_factory=list)
     metrics: dict[str, float] = Field(default_factory=dict)
     """Measured accuracy on held-out pictures, by ``python -m training.evaluate``."""
+    precision_recall: str | None = None
+    """File name of a picture beside the card: the curves behind the metrics."""
     limits: list[str] = Field(default_factory=list)
     licence: str
 

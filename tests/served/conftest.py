@@ -59,7 +59,7 @@ def addresses() -> Iterator[Addresses]:
     try:
         grpc_port = free_port()
         serve.start(http_options={"host": "127.0.0.1", "port": port}, grpc_options=GRPC_SERVICES | {"port": grpc_port})
-        serve.run(build(Settings(max_body_bytes=16_000_000, max_pixels=40_000_000)), name="maskgraph")
+        serve.run(build(Settings(max_body_bytes=16_000_000, max_pixels=40_000_000, timeout_s=120)), name="maskgraph")
         yield Addresses(f"http://127.0.0.1:{port}", f"127.0.0.1:{grpc_port}")
         serve.shutdown()
     finally:

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from deployments.models.solov2.network import RawOutput
-from training.solov2 import ARCHITECTURE, INPUT, SCALE_RANGES, assign, dice_loss, loss, make_target, paste
+from training.solov2 import ARCHITECTURE, INPUT, SCALE_RANGES, assign, beside, dice_loss, loss, make_target, paste
 
 
 def square(left: int, top: int, side: int) -> np.ndarray:
@@ -48,6 +48,17 @@ def test_pasted_people_hide_what_is_behind_them() -> None:
     assert pasted.sum() == 1600
     assert (image[pasted] == 200).all()
     assert not behind[pasted].any()
+
+
+def test_a_person_comes_to_stand_beside_another_at_near_the_same_size() -> None:
+    there, donor = square(100, 90, 60), square(10, 10, 30)
+    for seed in range(20):
+        scale, _, dx = beside(np.random.default_rng(seed), donor, there)[0]
+        assert 60 * 0.7 <= 30 * scale <= 60 * 1.3
+        left, right = 10 * scale + dx, 40 * scale + dx
+        gap = max(left - 160, 100 - right)
+        assert gap < 5
+        assert not (left <= 101 and right >= 159), "one would hide the other whole"
 
 
 def test_unlabelled_objects_are_not_background_where_only_people_are_labelled() -> None:
