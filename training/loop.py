@@ -24,8 +24,8 @@ class Loss(Protocol):
     def __call__(self, model: nn.Module, images: Tensor, targets: list) -> dict[str, Tensor]: ...
 
 
-def options(description: str, epochs: int, batch: int) -> argparse.Namespace:
-    """The command line of every training command."""
+def options(description: str, epochs: int, batch: int, **own: int) -> argparse.Namespace:
+    """The command line of every training command; own: further whole numbers, by name with their defaults."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--epochs", type=int, default=epochs)
     parser.add_argument("--batch", type=int, default=batch)
@@ -33,6 +33,8 @@ def options(description: str, epochs: int, batch: int) -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the checkpoints")
     parser.add_argument("--backbone", type=Path, required=True, help="torchvision's mobilenet_v2-b0353104.pth")
     parser.add_argument("--seed", type=int, default=0)
+    for name, default in own.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)

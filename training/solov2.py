@@ -17,6 +17,7 @@ from training.data import Picture, coco_categories, load
 from training.loop import EpochSampler, load_backbone, options, train
 
 INPUT = 256
+"""Side of a crop in pixels, but for the last epochs (``--input 320``), which come nearer to the served size."""
 ARCHITECTURE = Architecture(
     backbone="mobilenet_v2",
     fpn_channels=96,
@@ -42,12 +43,12 @@ PASTE_SHARE = 0.5
 BESIDE_SHARE = 0.6
 """How often pasted people come to stand close to one who is there."""
 Sample = tuple[NDArray[np.uint8], list[int], list[NDArray[np.uint8]]]
-"""uint8 RGB [INPUT, INPUT, 3], label ids, and a uint8 0/1 mask [INPUT, INPUT] for each."""
+"""uint8 RGB [S, S, 3], label ids, and a uint8 0/1 mask [S, S] for each."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """labels: int64 [K]; masks: float32 [K, INPUT/4, INPUT/4]; sizes: float32 [K, 2] (height, width) and
+    """labels: int64 [K]; masks: float32 [K, S/4, S/4]; sizes: float32 [K, 2] (height, width) and
     centres: float32 [K, 2] (y, x) in input pixels; exhaustive: whether objects without a mask are background."""
 
     labels: Tensor
@@ -60,8 +61,8 @@ class Target:
 class InstanceCrops(Dataset):
     """Random crops at random scales from all sets."""
 
-    def __init__(self, pictures: list[Picture], label_ids: dict[int, int], seed: int) -> None:
-        self.pictures, self.label_ids, self.seed, self.draw = pictures, label_ids, seed, 0
+    def __init__(self, pictures: list[Picture], label_ids: dict[int, int], seed: int, size: int = INPUT) -> None:
+        self.pictures, self.label_ids, self.seed, self.size, self.draw = pictures, label_ids, seed, size, 0
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -75,7 +76,10 @@ class InstanceCrops(Dataset):
             paste(rng, (image, labels, masks), self.crop(rng, donor, spread=(0.5, 1.5)))
         seen = [k for k, mask in enumerate(masks) if np.count_nonzero(mask) >= 24]
         target = make_target(
-            [labels[k] for k in seen], [masks[k] for k in seen], exhaustive="coco_mix" in self.pictures[index].name
+            [labels[k] for k in seen],
+            [masks[k] for k in seen],
+            exhaustive="coco_mix" in self.pictures[index].name,
+            size=self.size,
         )
         return photometric(rng, image), target
 
@@ -83,9 +87,9 @@ class InstanceCrops(Dataset):
         """A random window; ``spread`` is the range of its scale, 1 being the whole picture."""
         height, width = picture.image.shape[:2]
         low, high = np.log(spread)
-        scale = INPUT / max(height, width) * float(np.exp(rng.uniform(low, high)))
+        scale = self.size / max(height, width) * float(np.exp(rng.uniform(low, high)))
         focus = picture.boxes[rng.integers(len(picture.boxes))] if len(picture.boxes) and rng.random() < 0.7 else None
-        window = random_window(rng, height, width, INPUT, scale, focus)
+        window = random_window(rng, height, width, self.size, scale, focus)
         labels, masks = [], []
         for category, mask, crowd in zip(picture.labels, picture.dense_masks(), picture.crowd, strict=True):
             if not crowd:
@@ -98,6 +102,7 @@ def paste(rng: np.random.Generator, sample: Sample, donor: Sample) -> None:
     """Copy people of another picture over this one, in place, so that the network learns to part people who overlap
     (Simple Copy-Paste, Ghiasi et al., CVPR 2021)."""
     image, labels, masks = sample
+    size = image.shape[0]
     donor_image, donor_labels, donor_masks = donor
     people = [k for k, label in enumerate(donor_labels) if label == PERSON and np.count_nonzero(donor_masks[k]) > 100]
     there = [k for k, label in enumerate(labels) if label == PERSON and np.count_nonzero(masks[k]) > 100]
@@ -106,11 +111,11 @@ def paste(rng: np.random.Generator, sample: Sample, donor: Sample) -> None:
     if there and rng.random() < BESIDE_SHARE:
         move = beside(rng, donor_masks[people[0]], masks[there[rng.integers(len(there))]])
     else:
-        dx, dy = rng.integers(-INPUT // 3, INPUT // 3, 2)
+        dx, dy = rng.integers(-size // 3, size // 3, 2)
         move = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
     for k in people[:3]:
-        moved = cv2.warpAffine(donor_masks[k], move, (INPUT, INPUT), flags=cv2.INTER_NEAREST) > 0
-        pixels = cv2.warpAffine(donor_image, move, (INPUT, INPUT), flags=cv2.INTER_NEAREST)
+        moved = cv2.warpAffine(donor_masks[k], move, (size, size), flags=cv2.INTER_NEAREST) > 0
+        pixels = cv2.warpAffine(donor_image, move, (size, size), flags=cv2.INTER_NEAREST)
         image[moved] = pixels[moved]
         for mask in masks:
             mask[moved] = 0
@@ -130,17 +135,17 @@ def beside(rng: np.random.Generator, mask: NDArray[np.uint8], other: NDArray[np.
     return np.array([[scale, 0, dx], [0, scale, dy]], np.float32)
 
 
-def make_target(labels: list[int], masks: list[NDArray[np.uint8]], exhaustive: bool) -> Target:
-    """Boxes, centres of mass and quarter-size masks of 0/1 masks at INPUT size."""
+def make_target(labels: list[int], masks: list[NDArray[np.uint8]], exhaustive: bool, size: int = INPUT) -> Target:
+    """Boxes, centres of mass and quarter-size masks of 0/1 masks [size, size]."""
     sizes, centres, small = [], [], []
     for mask in masks:
         ys, xs = np.nonzero(mask)
         sizes.append((ys.max() - ys.min() + 1, xs.max() - xs.min() + 1))
         centres.append((ys.mean() + 0.5, xs.mean() + 0.5))
-        small.append(cv2.resize(mask.astype(np.float32), (INPUT // 4, INPUT // 4), interpolation=cv2.INTER_AREA) > 0.5)
+        small.append(cv2.resize(mask.astype(np.float32), (size // 4, size // 4), interpolation=cv2.INTER_AREA) > 0.5)
     return Target(
         labels=torch.tensor(labels, dtype=torch.int64),
-        masks=torch.from_numpy(np.array(small, np.float32).reshape(-1, INPUT // 4, INPUT // 4)),
+        masks=torch.from_numpy(np.array(small, np.float32).reshape(-1, size // 4, size // 4)),
         sizes=torch.from_numpy(np.array(sizes, np.float32).reshape(-1, 2)),
         centres=torch.from_numpy(np.array(centres, np.float32).reshape(-1, 2)),
         exhaustive=exhaustive,
@@ -149,15 +154,15 @@ def make_target(labels: list[int], masks: list[NDArray[np.uint8]], exhaustive: b
 
 def assign(target: Target, level: int) -> Tensor:
     """Which cell of a level's grid learns which object: int64 [G, G], -1 for none; the smaller object wins."""
-    grid = ARCHITECTURE.grids[level]
+    grid, size = ARCHITECTURE.grids[level], target.masks.shape[-1] * 4
     index = torch.full((grid, grid), -1)
     scale = target.sizes.prod(dim=1).sqrt()
     low, high = SCALE_RANGES[level]
     for k in scale.argsort(descending=True).tolist():
         if not low <= float(scale[k]) <= high or float(target.masks[k].sum()) < 2:
             continue
-        middle = target.centres[k] / INPUT * grid
-        reach = target.sizes[k] * CENTRE / 2 / INPUT * grid
+        middle = target.centres[k] / size * grid
+        reach = target.sizes[k] * CENTRE / 2 / size * grid
         home = middle.floor()
         first = torch.maximum((middle - reach).floor(), home - 1).clamp(0, grid - 1).long()
         last = torch.minimum((middle + reach).floor(), home + 1).clamp(0, grid - 1).long()
@@ -219,7 +224,7 @@ def main() -> None:
     """Train; the result is ``runs/solov2_people.safetensors``."""
     from safetensors.torch import save_file
 
-    arguments = options("Train the embedded SOLOv2.", epochs=14, batch=8)
+    arguments = options("Train the embedded SOLOv2.", epochs=14, batch=8, input=INPUT, draws=1600)
     model = Solov2(ARCHITECTURE)
     for module in model.mask_head.modules():
         if isinstance(module, nn.Conv2d):
@@ -234,10 +239,9 @@ def main() -> None:
         found = load(folder, "train")
         pictures += found
         weights += [weight] * len(found)
-    sampler = EpochSampler(len(pictures), arguments.seed, torch.tensor(weights), draws=1600)
-    trained = train(
-        "solov2_people", model, InstanceCrops(pictures, label_ids, arguments.seed), loss, arguments, 1.2e-3, sampler
-    )
+    sampler = EpochSampler(len(pictures), arguments.seed, torch.tensor(weights), arguments.draws)
+    crops = InstanceCrops(pictures, label_ids, arguments.seed, arguments.input)
+    trained = train("solov2_people", model, crops, loss, arguments, 1.2e-3, sampler)
     save_file(
         {k: v.contiguous() for k, v in trained.state_dict().items()}, arguments.runs / "solov2_people.safetensors"
     )

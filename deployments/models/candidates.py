@@ -6,10 +6,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torchvision.ops import nms
 
-from deployments.calls import InstanceSegmentationOptions, Item, ObjectDetectionOptions, TaskOptions
+from deployments.calls import Item, MaskDetectionOptions, ObjectDetectionOptions, TaskOptions
 from deployments.imaging.masks import encode_rle, rle_area, rle_box
-from deployments.results import Box, Detection, Instance
+from deployments.results import Box, Detection, Face, Instance
+
+FACE_IOU = 0.5
+"""Of two faces whose boxes overlap more than this, whatever their labels, only the better is kept."""
 
 
 class Candidates(NamedTuple):
@@ -50,7 +54,10 @@ class Asked:
 
 def asked(options: TaskOptions, thresholds: Mapping[str, float], labels: Sequence[str], most: int) -> Asked:
     """thresholds: for what the options leave open; most: the model's bound, which a request may only lower."""
-    assert isinstance(options, ObjectDetectionOptions | InstanceSegmentationOptions)
+    if isinstance(options, MaskDetectionOptions):
+        asked_score = options.face_threshold
+        least = thresholds["face_threshold"] if asked_score is None else asked_score
+        return Asked(least, thresholds.get("nms_iou"), None, most)
     if isinstance(options, ObjectDetectionOptions):
         nms_iou, limit = options.nms_iou, options.max_objects
     else:
@@ -87,6 +94,18 @@ def detections(found: Candidates, item: Item, labels: Sequence[str]) -> list[Det
     rows = zip(original_boxes(found, item).tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)
     made = [Detection(label, labels[label], score, Box(*sides)) for sides, score, label in rows]
     return [detection for detection in made if detection.box.area > 0]
+
+
+def faces(found: Candidates, item: Item, labels: Sequence[str]) -> list[Face]:
+    """What a network of one stage finds, whose one score says both that there is a face and what it wears.
+
+    labels: MASK or NO MASK for each of the network's, of which several may mean the same.
+    """
+    best = found.take(nms(found.boxes, found.scores, FACE_IOU))
+    return [
+        Face(each.box, each.score, "MASK" if each.label == "MASK" else "NO MASK", each.score)
+        for each in detections(best, item, labels)
+    ]
 
 
 def instances(found: Candidates, masks: Iterable[Tensor], labels: Sequence[str]) -> list[Instance]:

@@ -1,7 +1,7 @@
 """Model cards: what a model is, how its input is made, and what it may be trusted with. Loads no torch."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -14,6 +14,7 @@ from deployments.calls import (
     threshold_names,
 )
 from deployments.imaging.spec import ImageSpec
+from deployments.results import FaceLabel
 
 Task = Literal["mask_detection", "instance_segmentation", "object_detection"]
 TASKS: tuple[Task, ...] = ("mask_detection", "instance_segmentation", "object_detection")
@@ -68,6 +69,12 @@ class ModelCard(Strict):
         for name in self.thresholds:
             if name not in known:
                 raise ValueError(f"unknown threshold {name!r} for {self.task}; known: {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _faces_have_the_served_labels(self) -> Self:
+        if self.task == "mask_detection" and (unknown := set(self.labels) - set(get_args(FaceLabel))):
+            raise ValueError(f"labels of mask_detection are MASK or NO MASK, not {min(unknown)!r}")
         return self
 
     @model_validator(mode="after")

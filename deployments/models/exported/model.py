@@ -12,16 +12,17 @@ from torch.nn import functional as F
 from torchvision.ops import batched_nms
 
 from deployments.calls import Item
-from deployments.models.candidates import Asked, Candidates, asked, detections, instances, select
+from deployments.models.candidates import Asked, Candidates, asked, detections, faces, instances, select
 from deployments.models.card import ModelCard
 from deployments.models.device import Normalizer, inside, stack
 from deployments.models.exported.archive import read_archive
 from deployments.models.exported.program import Program
 from deployments.models.solov2.full_size import enlarge
-from deployments.results import Detection, Instance
+from deployments.results import Detection, Face, Instance
 
 OutputName = Literal["boxes", "scores", "labels", "masks"]
 OUTPUTS: dict[str, tuple[OutputName, ...]] = {
+    "mask_detection": ("boxes", "scores", "labels"),
     "object_detection": ("boxes", "scores", "labels"),
     "instance_segmentation": ("boxes", "scores", "labels", "masks"),
 }
@@ -65,6 +66,7 @@ class ExportedModel:
     - labels [N, K]: integers, places in the card's ``labels``;
     - masks [N, K, h, w], for instance segmentation: probabilities over the whole input, in any resolution.
 
+    For mask detection each of the card's labels is MASK or NO MASK, and of faces that overlap the best is kept.
     Boxes that overlap are thinned out by ``nms_iou`` for object detection, where the request or the card states it; a
     program for instance segmentation must do so itself.
 
@@ -149,8 +151,10 @@ class ExportedModel:
         return chosen.take(torch.arange(len(chosen.scores), device=self.device)[: wanted.most]).cpu()
 
     @torch.inference_mode()
-    def finish(self, item: Item, raw: Candidates) -> list[Detection] | list[Instance]:
+    def finish(self, item: Item, raw: Candidates) -> list[Detection] | list[Face] | list[Instance]:
         """The same in pixels of the original image, best first."""
+        if self.card.task == "mask_detection":
+            return faces(raw, item, self.card.labels)
         if raw.masks is None:
             return detections(raw, item, self.card.labels)
         resized = (item.image.shape[0], item.image.shape[1])
@@ -171,10 +175,9 @@ def full_size_masks(
 
 
 def _checked(card: ModelCard) -> Network:
-    if card.task not in OUTPUTS:
-        raise ValueError(f"an exported program is for {' or '.join(OUTPUTS)}, not for {card.task}")
-    if "score_threshold" not in card.thresholds:
-        raise ValueError("the card states no score_threshold")
+    threshold = "face_threshold" if card.task == "mask_detection" else "score_threshold"
+    if threshold not in card.thresholds:
+        raise ValueError(f"the card states no {threshold}")
     settings = Network.model_validate(card.network)
     if set(settings.outputs) != set(OUTPUTS[card.task]):
         raise ValueError(

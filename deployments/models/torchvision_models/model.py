@@ -10,12 +10,12 @@ from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 
 from deployments.calls import Item
-from deployments.models.candidates import Asked, Candidates, asked, detections, instances, original_boxes
+from deployments.models.candidates import Asked, Candidates, asked, detections, faces, instances, original_boxes
 from deployments.models.card import ModelCard
 from deployments.models.device import Normalizer, inside, stack
 from deployments.models.torchvision_models import rcnn, single_stage
 from deployments.models.torchvision_models.networks import Network, build, load_weights
-from deployments.results import Detection, Instance
+from deployments.results import Detection, Face, Instance
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,9 @@ class TorchvisionModel:
 
     def __init__(self, card: ModelCard, weights: Path, device: torch.device) -> None:
         settings = Network.model_validate(card.network)
-        if card.task != settings.task:
-            raise ValueError(f"model card {card.name}: {settings.model} is for {settings.task}, not for {card.task}")
+        if card.task not in settings.tasks:
+            tasks = " or ".join(settings.tasks)
+            raise ValueError(f"model card {card.name}: {settings.model} is for {tasks}, not for {card.task}")
         self.card = card
         self.device = device
         self.normalize = Normalizer(card.image, device)
@@ -51,6 +52,7 @@ class TorchvisionModel:
         self.most = settings.detections_per_image or thresholds.detections_per_img
         self.thresholds = {
             "score_threshold": thresholds.score_thresh,
+            "face_threshold": thresholds.score_thresh,
             "nms_iou": thresholds.nms_thresh,
             **card.thresholds,
         }
@@ -78,8 +80,10 @@ class TorchvisionModel:
         return [each.cpu() for each in found]
 
     @torch.inference_mode()
-    def finish(self, item: Item, raw: Candidates) -> list[Detection] | list[Instance]:
+    def finish(self, item: Item, raw: Candidates) -> list[Detection] | list[Face] | list[Instance]:
         """The same in pixels of the original image, best first."""
+        if self.card.task == "mask_detection":
+            return faces(raw, item, self.card.labels)
         if raw.masks is None:
             return detections(raw, item, self.card.labels)
         masks = rcnn.paste(raw.masks, original_boxes(raw, item), (item.call.height, item.call.width))

@@ -45,9 +45,11 @@ class Network(BaseModel):
     """Of the backbone's batch norms; 0 for torchvision's published weights whose names have no ``v2``, except SSD's."""
 
     @property
-    def task(self) -> Task:
-        """The only one that the network is for."""
-        return "instance_segmentation" if self.model.startswith("maskrcnn") else "object_detection"
+    def tasks(self) -> tuple[Task, ...]:
+        """Those that the network is for."""
+        if self.model.startswith("maskrcnn"):
+            return ("instance_segmentation",)
+        return ("object_detection", "mask_detection")
 
 
 def build(network: Network, labels: int) -> nn.Module:

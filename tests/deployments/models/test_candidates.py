@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from deployments.calls import Call, InstanceSegmentationOptions, Item, ObjectDetectionOptions
+from deployments.calls import Call, InstanceSegmentationOptions, Item, MaskDetectionOptions, ObjectDetectionOptions
 from deployments.imaging.masks import decode_rle
-from deployments.models.candidates import Asked, Candidates, asked, detections, instances, select
-from deployments.results import Box, Detection
+from deployments.models.candidates import Asked, Candidates, asked, detections, faces, instances, select
+from deployments.results import Box, Detection, Face
 
 NAMES = ("cat", "dog", "cow")
 ALL = Asked(score_threshold=0.0, nms_iou=None, label_ids=None, most=100)
@@ -32,6 +32,20 @@ def test_what_a_request_says_goes_before() -> None:
     options = ObjectDetectionOptions(score_threshold=0.0, nms_iou=0.0, classes=("cow", "cat", "yak"), max_objects=0)
     assert asked(options, thresholds, NAMES, 50) == Asked(0.0, 0.0, (0, 2), 0)
     assert asked(InstanceSegmentationOptions(max_instances=7), thresholds, NAMES, 50).most == 7
+
+
+def test_what_is_asked_of_faces() -> None:
+    assert asked(MaskDetectionOptions(), {"face_threshold": 0.3}, ("MASK",), 50) == Asked(0.3, None, None, 50)
+    assert asked(MaskDetectionOptions(0.6), {"face_threshold": 0.3}, ("MASK",), 50) == Asked(0.6, None, None, 50)
+
+
+def test_of_a_face_with_two_labels_the_better_is_kept() -> None:
+    labels = ("MASK", "NO MASK", "NO MASK")  # the third is a mask worn wrongly
+    found = candidates((2, 2, 12, 12, 0.75, 0), (2, 2, 12, 11, 0.5, 1), (30, 30, 40, 40, 0.25, 2))
+    assert faces(found, item(50, 50, (50, 50)), labels) == [
+        Face(Box(2, 2, 12, 12), 0.75, "MASK", 0.75),
+        Face(Box(30, 30, 40, 40), 0.25, "NO MASK", 0.25),
+    ]
 
 
 def test_a_request_cannot_raise_the_models_bound() -> None:

@@ -17,6 +17,13 @@ def test_embedded_models_are_whole(name: str) -> None:
     assert card.limits
 
 
+def test_faces_have_the_labels_that_clients_know(tmp_path: Path) -> None:
+    document = yaml.safe_load(card_path("face_mask").read_text()) | {"labels": ["MASK", "with_mask"]}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(ValueError, match="labels of mask_detection are MASK or NO MASK, not 'with_mask'"):
+        read_card(tmp_path / "mine.yaml")
+
+
 def test_every_task_that_is_served_unasked_has_an_embedded_model() -> None:
     assert {read_card(path).task for path in EMBEDDED.glob("*.yaml")} >= {"mask_detection", "instance_segmentation"}
 

@@ -6,7 +6,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from deployments.calls import Call, InstanceSegmentationOptions, Item, ObjectDetectionOptions, TaskOptions
+from deployments.calls import (
+    Call,
+    InstanceSegmentationOptions,
+    Item,
+    MaskDetectionOptions,
+    ObjectDetectionOptions,
+    TaskOptions,
+)
 from deployments.imaging.masks import decode_rle
 from deployments.imaging.resize import prepare
 from deployments.imaging.spec import ImageSpec, MaxSide
@@ -163,6 +170,20 @@ def test_a_program_of_uint8_normalises_itself(tmp_path: Path) -> None:
     assert [one.score for one in found] == pytest.approx([1, 0.8, 0.6])
 
 
+def test_faces(tmp_path: Path) -> None:
+    labels, thresholds = ("NO MASK", "MASK"), {"face_threshold": 0.3}
+    model = load(tmp_path, archive(), task="mask_detection", labels=labels, thresholds=thresholds)
+    (found,) = answers(model, item(SPOTS, MaskDetectionOptions()))
+    objects = load(tmp_path, archive(), labels=labels)
+    (boxes,) = answers(objects, item(SPOTS, ObjectDetectionOptions()))
+    assert {face.label for face in found} == set(labels)
+    assert [(face.label, face.box, face.face_score) for face in found] == [
+        (one.label, one.box, one.score) for one in boxes
+    ]
+    (sure,) = answers(model, item(SPOTS, MaskDetectionOptions(face_threshold=0.9)))
+    assert sure == found[:1]
+
+
 def test_a_picture_that_does_not_fit_is_named(tmp_path: Path) -> None:
     model = load(tmp_path, archive(fixed=(1, 32, 64)))
     with pytest.raises(ValueError, match="a picture resized to 48x64 is larger than the 32x64 that the program takes"):
@@ -172,10 +193,7 @@ def test_a_picture_that_does_not_fit_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"task": "mask_detection", "thresholds": {}},
-            "is for object_detection or instance_segmentation, not for mask",
-        ),
+        ({"task": "mask_detection", "labels": ("MASK",), "thresholds": {}}, "the card states no face_threshold"),
         ({"thresholds": {}}, "the card states no score_threshold"),
         ({"network": {"outputs": OUTPUTS}}, r"input\n +Field required"),
         (

@@ -1,5 +1,6 @@
 """torchvision's own forward, resizing and all, is what every model is held against."""
 
+from copy import copy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deployments.calls import Call, InstanceSegmentationOptions, Item, ObjectDetectionOptions, TaskOptions
+from deployments.calls import (
+    Call,
+    InstanceSegmentationOptions,
+    Item,
+    MaskDetectionOptions,
+    ObjectDetectionOptions,
+    TaskOptions,
+)
 from deployments.imaging.masks import decode_rle
 from deployments.imaging.resize import prepare
 from deployments.imaging.spec import Fixed, ImageSpec, KeepRatio
@@ -69,7 +77,7 @@ def make(name: str) -> TorchvisionModel:
     card = ModelCard(
         name="mine",
         version="1",
-        task=network.task,
+        task=network.tasks[0],
         architecture="torchvision",
         network=network.model_dump(exclude_defaults=True),
         weights="mine.pth",
@@ -225,13 +233,26 @@ def max_overlap(found: list[Detection]) -> float:
 
 
 def test_the_cards_thresholds_go_before_torchvisions(detector: TorchvisionModel) -> None:
-    assert detector.thresholds == {"score_threshold": 0.1, "nms_iou": 0.55}
+    assert detector.thresholds.items() >= {"score_threshold": 0.1, "nms_iou": 0.55}.items()
 
 
 def test_a_card_for_the_wrong_task_is_refused(detector: TorchvisionModel) -> None:
     card = detector.card.model_copy(update={"task": "instance_segmentation"})
-    with pytest.raises(ValueError, match="ssdlite320_mobilenet_v3_large is for object_detection, not for instance_seg"):
+    with pytest.raises(
+        ValueError, match="ssdlite320_mobilenet_v3_large is for object_detection or mask_detection, not"
+    ):
         TorchvisionModel(card, Path("mine.pth"), torch.device("cpu"))
+
+
+def test_a_detector_of_faces(detector: TorchvisionModel) -> None:
+    (objects,) = answers(detector, item(detector, astronaut()))
+    card = detector.card.model_copy(update={"task": "mask_detection", "labels": ("MASK", "NO MASK", "NO MASK")})
+    model = copy(detector)
+    model.card = card
+    (found,) = answers(model, item(detector, astronaut(), MaskDetectionOptions(face_threshold=0.1)))
+    assert found
+    assert {(face.box, face.face_score) for face in found} <= {(one.box, one.score) for one in objects}
+    assert all(face.confidence == face.face_score and face.label in card.labels for face in found)
 
 
 def test_a_narrow_picture_that_comes_first_does_not_spoil_the_strides() -> None:
