@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import time
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -12,9 +11,9 @@ from rich.progress import track
 
 from deployments.calls import InstanceSegmentationOptions
 from deployments.models.model import Model
-from training.answer import answer
+from training.answer import answer, milliseconds
 from training.data import DATA, coco_categories, load
-from training.metrics import Curve, Measured
+from training.metrics import TIMED, Curve, Measured
 
 LOWEST_SCORE = 0.05
 PERSON = 1
@@ -28,11 +27,8 @@ def evaluate_instances(model: Model, folder: str, all_classes: bool) -> Measured
     images = json.loads(truth_file.read_text())["images"]
     category_ids = [category for category, _ in coco_categories()]
     detections = []
-    seconds = 0.0
     for image, picture in zip(images, track(pictures, description=folder), strict=True):
-        started = time.perf_counter()
         found = answer(model, picture.image, InstanceSegmentationOptions(score_threshold=LOWEST_SCORE))
-        seconds += time.perf_counter() - started
         for instance in found:
             category = category_ids[instance.label_id]
             row = {"image_id": image["id"], "category_id": category, "score": instance.score}
@@ -46,7 +42,8 @@ def evaluate_instances(model: Model, folder: str, all_classes: bool) -> Measured
         if all_classes:
             ap, ap50 = average_precision(evaluation, category_ids)
             metrics |= {"all-class mask AP": ap, "all-class mask AP50": ap50}
-    return Measured(metrics, [curve], 1000 * seconds / len(pictures), {})
+    took = milliseconds(model, (picture.image for picture in pictures[:TIMED]), InstanceSegmentationOptions())
+    return Measured(metrics, [curve], took, {})
 
 
 def average_precision(evaluation: COCOeval, categories: list[int]) -> tuple[float, float]:

@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+TIMED = 40
+"""Pictures of a set that are timed."""
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -19,7 +22,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one model reaches on one set, and the milliseconds that a photo takes it, decoding left out."""
+    """What one model reaches on one set, and the milliseconds that a photo takes it with the card's thresholds."""
 
     metrics: dict[str, float]
     curves: list[Curve]
