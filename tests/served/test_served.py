@@ -57,7 +57,6 @@ def test_the_published_family(client: httpx.Client) -> None:
 
 
 @needs_shared
-@pytest.mark.xfail(reason="the embedded segmenter takes the two who embrace for one person; it needs longer training")
 def test_the_family_are_three_people(client: httpx.Client) -> None:
     (image,) = analyze(client, (SHARED / "photos/family_mask.jpg").read_bytes())["images"]
     assert len([i for i in image["instances"] if i["label"] == "person"]) == 3

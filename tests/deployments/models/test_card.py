@@ -15,6 +15,8 @@ def test_embedded_models_are_whole(name: str) -> None:
     assert card.training_data
     assert card.metrics
     assert card.limits
+    assert card.precision_recall
+    assert (EMBEDDED / card.precision_recall).is_file()
 
 
 def test_faces_have_the_labels_that_clients_know(tmp_path: Path) -> None:

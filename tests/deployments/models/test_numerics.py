@@ -30,7 +30,7 @@ def eight_pictures() -> list[Picture]:
     temple = np.pad(china(), ((0, 85), (0, 0), (0, 0)))[:, 64:576]
     whole = [astronaut(), masked_astronaut(), grace_hopper()[:512], temple]
     hopper = grace_hopper()
-    smaller = [astronaut()[:, 499::-1], masked_astronaut()[3:], hopper[90:598, ::-1], hopper[88:, 7:497]]
+    smaller = [astronaut()[:, 499::-1], masked_astronaut()[3:], hopper[90:598, ::-1], hopper[88:, 7:502]]
     return whole + smaller
 
 
