@@ -1,4 +1,4 @@
-"""Put trained weights where they are served from: ``python -m training.export``.
+"""Put trained weights where they are served from: ``python -m training.export [face_mask|solov2_people]``.
 
 Reads the checkpoints in ``runs/``, also while a training goes on.
 """

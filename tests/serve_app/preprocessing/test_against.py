@@ -1,6 +1,5 @@
 """Tensors made with the real libraries, each with a drift that must be named."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -29,13 +28,12 @@ from tests.serve_app.preprocessing.training_code import (
     TO_UNIT,
     UNIT_MEAN,
     UNIT_STD,
+    TrainingCode,
     card_rule,
     opencv,
     opencv_ignoring_exif,
     torchvision_with,
 )
-
-TrainingCode = Callable[[Path], NDArray[np.float32]]
 
 
 def found_in(photo: Photo, array: NDArray[np.generic], spec: ImageSpec, folder: Path) -> Finding:

@@ -1,6 +1,5 @@
 """The usual ways against tensors that the libraries themselves make."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,12 +32,11 @@ from tests.serve_app.preprocessing.training_code import (
     TO_UNIT,
     UNIT_MEAN,
     UNIT_STD,
+    TrainingCode,
     card_rule,
     opencv,
     torchvision_with,
 )
-
-TrainingCode = Callable[[Path], NDArray[np.float32]]
 
 WAYS: dict[str, tuple[TrainingCode, list[str]]] = {
     "OpenCV, BGR": (partial(opencv, rgb=False), ["channel order", "antialias"]),

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torchvision.transforms import v2
 
+TrainingCode = Callable[[Path], NDArray[np.float32]]
+"""From a photo's file to the tensor that a network is trained on."""
 HEIGHT, WIDTH = 256, 384
 """What the embedded segmenter's rule makes of the 640x427 test photo."""
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
@@ -32,7 +34,7 @@ def opencv_ignoring_exif(file: Path) -> NDArray[np.float32]:
 
 def torchvision_with(
     *numbers: v2.Transform, exif: bool = True, antialias: bool = True, first: tuple[v2.Transform, ...] = (v2.ToImage(),)
-) -> Callable[[Path], NDArray[np.float32]]:
+) -> TrainingCode:
     def run(file: Path) -> NDArray[np.float32]:
         image = Image.open(file)
         upright = ImageOps.exif_transpose(image) if exif else image
