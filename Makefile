@@ -5,16 +5,13 @@ BIN := .venv/bin
 # stop Ray. Without it Ray takes the system's; RAY_TMPDIR overrides both.
 RAY_ENV := env -u TMPDIR RAY_USAGE_STATS_ENABLED=0
 
-# Large tensors stay in the process's heap instead of being mapped, and faulted in, anew for every photo.
-MALLOC_ENV := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=2147483648
-
 .PHONY: serve test check format protos
 
 # Token authentication stays on, which Ray sets up by itself for the cluster that it starts here: http_options.host keeps
 # only the photos' port on loopback, while Ray's own ports listen on every interface.
 serve: .venv/runtime
 	$(BIN)/maskgraph check serve_config.yaml
-	$(RAY_ENV) $(MALLOC_ENV) $(BIN)/serve run serve_config.yaml
+	$(RAY_ENV) $(BIN)/serve run serve_config.yaml
 
 test: .venv/tests
 	$(RAY_ENV) $(BIN)/python -m pytest
