@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from rich.progress import track
 
+WITH_MASK, WITHOUT_MASK = 1, 2
+"""Category ids of kaggle853; the third, a mask below nose or chin, counts as none."""
+PERSON = 1
+"""COCO's category id."""
 DATA = Path(os.environ.get("MASKGRAPH_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
 """Folder with ``facemask/`` and ``instances/``; MASKGRAPH_DATA names another."""
 
@@ -73,6 +77,12 @@ def load(folder: str, split: str) -> list[Picture]:
             )
         )
     return pictures
+
+
+def load_without_people() -> list[Picture]:
+    """The exhaustively labelled pictures that show no person, with no box: whatever looks like a face there is none."""
+    nothing = np.zeros((0, 4), np.float32)
+    return [replace(p, boxes=nothing) for p in load("instances/coco_mix", "train") if PERSON not in p.labels]
 
 
 def coco_categories() -> list[tuple[int, str]]:

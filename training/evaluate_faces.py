@@ -12,7 +12,7 @@ from training.metrics import TIMED, Measured, precision_recall
 CATEGORIES = {1: "MASK", 2: "NO MASK"}
 NAMES = {1: "with_mask", 2: "without_mask", 3: "mask_incorrect"}
 INCORRECT = 3
-LOWEST_SCORE = 0.05
+LOWEST_SCORE = 0.02
 
 
 def match_faces(found: list[Face], picture: Picture, label: str) -> list[tuple[float, bool]]:

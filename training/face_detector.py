@@ -10,15 +10,18 @@ from torchvision.ops import generalized_box_iou_loss
 
 from deployments.models.face_mask.detector import STRIDES, FaceDetector, LevelOutput, cell_centres, decode_boxes
 from training.augment import photometric, random_window
-from training.data import Picture, load
+from training.data import WITH_MASK, Picture, load, load_without_people
 from training.loop import EpochSampler, load_backbone, options, train
-from training.mask_classifier import WITH_MASK
 
 INPUT = 416
 FACE_SIZES = ((0, 28), (28, 72), (72, 176), (176, 10_000))
 """Geometric mean side in input pixels of the faces that each level learns."""
 SMALLEST_FACE = 6.0
 """Faces with a longer side below this many input pixels are neither positive nor negative."""
+MOSAIC_SHARE = 0.3
+"""How often a crop is put together from four pictures."""
+NOBODY_WEIGHT = 0.4
+"""How often a picture without people is drawn."""
 BARE_WEIGHT = 2.0
 """How much more often pictures with bare faces are drawn: one face in five is bare, and they are missed most."""
 
@@ -35,19 +38,41 @@ class FaceCrops(Dataset):
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         self.draw += 1
         rng = np.random.default_rng((self.seed, index, self.draw))
-        picture = self.pictures[index]
-        height, width = picture.image.shape[:2]
-        scale = 960 / max(height, width) * float(np.exp(rng.uniform(np.log(0.4), np.log(1.6))))
+        if rng.random() < MOSAIC_SHARE:
+            others = rng.integers(len(self.pictures), size=3)
+            image, boxes = mosaic(rng, [self.pictures[k] for k in (index, *others)])
+        else:
+            image, boxes = crop(rng, self.pictures[index], INPUT)
+        return photometric(rng, image), boxes
+
+
+def crop(rng: np.random.Generator, picture: Picture, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """A random window [size, size, 3] at a random scale, small ones at smaller scales, and the boxes whose centres lie
+    in it."""
+    height, width = picture.image.shape[:2]
+    longer_side = 960 * float(np.sqrt(size / INPUT) * np.exp(rng.uniform(np.log(0.4), np.log(1.6))))
+    scale = longer_side / max(height, width)
+    focus = None
+    if len(picture.boxes):
         if rng.random() < 0.12:
             largest = (picture.boxes[:, 2:] - picture.boxes[:, :2]).max()
-            scale = float(rng.uniform(100, 360) / largest)
-            scale = min(scale, 4.0)
+            scale = min(float(rng.uniform(100, 360) * size / INPUT / largest), 4.0)
         focus = picture.boxes[rng.integers(len(picture.boxes))]
-        window = random_window(rng, height, width, INPUT, scale, focus)
-        boxes = window.move_boxes(picture.boxes)
-        inside = (boxes[:, :2] + boxes[:, 2:]) / 2
-        boxes = boxes[((inside > 0) & (inside < INPUT)).all(axis=1)]
-        return photometric(rng, window.crop(picture.image)), boxes
+    window = random_window(rng, height, width, size, scale, focus)
+    boxes = window.move_boxes(picture.boxes)
+    inside = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return window.crop(picture.image), boxes[((inside > 0) & (inside < size)).all(axis=1)]
+
+
+def mosaic(rng: np.random.Generator, pictures: list[Picture]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Windows of four pictures in one crop (Bochkovskiy et al., YOLOv4, 2020): many surroundings at once."""
+    half = INPUT // 2
+    image = np.zeros((INPUT, INPUT, 3), np.uint8)
+    boxes = []
+    for picture, (left, top) in zip(pictures, ((0, 0), (half, 0), (0, half), (half, half)), strict=True):
+        image[top : top + half, left : left + half], found = crop(rng, picture, half)
+        boxes.append(found.clip(0, half) + np.array([left, top] * 2, np.float32))
+    return image, np.concatenate(boxes)
 
 
 def assign(boxes: Tensor, level: int, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -125,9 +150,11 @@ def main() -> None:
     nn.init.constant_(model.face.bias, -4.6)
     load_backbone(model.backbone, arguments.backbone)
     model.backbone.features[:3].requires_grad_(False)
-    pictures = load("facemask/kaggle853", "train")
-    bare = torch.tensor([bool((picture.labels != WITH_MASK).any()) for picture in pictures])
-    sampler = EpochSampler(len(pictures), arguments.seed, torch.where(bare, BARE_WEIGHT, 1.0), draws=640)
+    pictures, nobody = load("facemask/kaggle853", "train"), load_without_people()
+    weights = [BARE_WEIGHT if (picture.labels != WITH_MASK).any() else 1.0 for picture in pictures]
+    pictures += nobody
+    weights += [NOBODY_WEIGHT] * len(nobody)
+    sampler = EpochSampler(len(pictures), arguments.seed, torch.tensor(weights), draws=640)
     trained = train("face_detector", model, FaceCrops(pictures, arguments.seed), loss, arguments, 1.2e-3, sampler)
     save_file(
         {k: v.contiguous() for k, v in trained.state_dict().items()}, arguments.runs / "face_detector.safetensors"

@@ -1,54 +1,137 @@
-"""Train the mask classifier: ``python -m training.mask_classifier --backbone mobilenet_v2-b0353104.pth``."""
+"""Train the second stage: ``python -m training.mask_classifier --backbone mobilenet_v2-b0353104.pth``.
+
+It needs ``runs/face_detector.pt``: what that detector takes for faces in the training pictures, and is none, is what
+the second stage learns to refuse.
+"""
+
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
+from torchvision.ops import box_iou, generalized_box_iou_loss
 
-from deployments.models.face_mask.classifier import CROP_MARGIN, CROP_SIZE, MaskClassifier
+from deployments.models.face_mask.classifier import CROP_MARGIN, CROP_SIZE, FaceClassifier, refine
+from deployments.models.face_mask.detector import FaceDetector, detect
 from training.augment import photometric
-from training.data import Picture, load
-from training.loop import EpochSampler, load_backbone, options, train
+from training.data import WITH_MASK, WITHOUT_MASK, Picture, load, load_without_people
+from training.export import weights_of
+from training.loop import EpochSampler, load_backbone, normalise, options, train
+from training.worn_masks import CHIN, PROPER, draw_mask
 
-WITH_MASK = 1
-"""The set's category id of a mask worn properly; a mask below nose or chin counts as none."""
+NOTHING = 0
+"""Stands for the set's category id where there is no face."""
+DETECTOR_SIDE = 768
+LEAST_SCORE = 0.03
+"""Boxes below this detector score are of no interest."""
+MENDED, MISSED = 0.35, 0.25
+"""IoU with a labelled face from which a box is worth mending, and below which it shows none."""
+SHARES = {"masked": 0.28, "bare": 0.30, "nothing": 0.42}
+"""How often each kind is drawn."""
+JITTER = 0.2
+"""How far a crop moves from its box, in units of the box's longer side."""
+DRAWN_PROPER, DRAWN_CHIN = 0.2, 0.12
+"""How often a bare face gets a mask drawn over nose and mouth, or below them."""
+
+
+class Place(NamedTuple):
+    """Where to cut a picture: around ``box``, float32 [4]; and what is there: a category id and the labelled face's own
+    box, or NOTHING and the same box again."""
+
+    picture: Picture
+    box: NDArray[np.float32]
+    category: int
+    face: NDArray[np.float32]
+    weight: float = 1.0
+
+
+class Target(NamedTuple):
+    """face and mask: 1.0 or 0.0; box: float32 [4] in pixels of the crop. Only face counts where it is 0."""
+
+    face: float
+    mask: float
+    box: NDArray[np.float32]
+
+
+@torch.inference_mode()
+def mine(detector: FaceDetector, pictures: list[Picture]) -> list[Place]:
+    """What the detector finds: labelled faces where a box meets one well enough to be mended, nothing where it meets
+    none. The surer a wrong box, the more it weighs."""
+    places = []
+    for picture in track(pictures, description="finding what looks like a face"):
+        height, width = picture.image.shape[:2]
+        scale = DETECTOR_SIDE / max(height, width)
+        rule = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        small = cv2.resize(picture.image, (round(width * scale), round(height * scale)), interpolation=rule)
+        canvas = np.zeros((1, -(-small.shape[0] // 32) * 32, -(-small.shape[1] // 32) * 32, 3), np.uint8)
+        canvas[0, : small.shape[0], : small.shape[1]] = small
+        found = detect(detector(normalise(torch.from_numpy(canvas))), LEAST_SCORE)
+        boxes = found.boxes / scale
+        overlaps = box_iou(boxes, torch.from_numpy(picture.boxes))
+        best = overlaps.max(dim=1) if len(picture.boxes) else None
+        for k, (box, score) in enumerate(zip(boxes.numpy(), found.scores.tolist(), strict=True)):
+            overlap = float(best.values[k]) if best else 0.0
+            if best and overlap >= MENDED:
+                face = int(best.indices[k])
+                places.append(Place(picture, box, int(picture.labels[face]), picture.boxes[face]))
+            elif overlap < MISSED:
+                places.append(Place(picture, box, NOTHING, box, score))
+    return places
 
 
 class FaceCrops(Dataset):
-    """One jittered crop a labelled face; targets are 1.0 for a mask, else 0.0."""
+    """One jittered crop a place."""
 
-    def __init__(self, pictures: list[Picture], seed: int) -> None:
-        self.faces = [(p, box, label) for p in pictures for box, label in zip(p.boxes, p.labels, strict=True)]
-        self.seed, self.draw = seed, 0
+    def __init__(self, places: list[Place], seed: int) -> None:
+        self.places, self.seed, self.draw = places, seed, 0
 
     def __len__(self) -> int:
-        return len(self.faces)
+        return len(self.places)
 
     def balance(self) -> Tensor:
-        """Sampling weights that show masks and bare faces equally often."""
-        masked = torch.tensor([float(label == WITH_MASK) for _, _, label in self.faces])
-        return torch.where(masked > 0, 0.5 / masked.sum(), 0.5 / (1 - masked).sum())
+        """Sampling weights by kind."""
+        categories = torch.tensor([place.category for place in self.places])
+        weights = torch.tensor([place.weight for place in self.places])
+        kinds = {
+            "masked": categories == WITH_MASK,
+            "bare": (categories != WITH_MASK) & (categories != NOTHING),
+            "nothing": categories == NOTHING,
+        }
+        for kind, members in kinds.items():
+            weights[members] *= SHARES[kind] / weights[members].sum()
+        return weights
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], float]:
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], Target]:
         self.draw += 1
         rng = np.random.default_rng((self.seed, index, self.draw))
-        picture, box, label = self.faces[index]
+        picture, box, category, face, _ = self.places[index]
         side = float((box[2:] - box[:2]).max())
-        half = side * CROP_MARGIN / 2 * rng.uniform(0.85, 1.2)
-        centre = (box[:2] + box[2:]) / 2 + rng.uniform(-0.1, 0.1, 2) * side
-        crop = cut(picture.image, centre, half)
+        half = side * CROP_MARGIN / 2 * rng.uniform(0.8, 1.25)
+        middle = (box[:2] + box[2:]) / 2 + rng.uniform(-JITTER, JITTER, 2) * side
+        crop = cut(picture.image, middle, half)
+        scale = CROP_SIZE / (2 * half)
+        face = (((face.reshape(2, 2) - middle) * scale) + CROP_SIZE / 2).astype(np.float32)
+        masked = category == WITH_MASK
+        if category == WITHOUT_MASK:
+            chance = rng.random()
+            if chance < DRAWN_PROPER + DRAWN_CHIN:
+                masked = chance < DRAWN_PROPER
+                crop = draw_mask(rng, crop, face.flatten(), PROPER if masked else CHIN)
         if rng.random() < 0.25 and side > 24:
             small = int(rng.integers(14, max(15, min(40, int(side)))))
             crop = cv2.resize(cv2.resize(crop, (small, small), interpolation=cv2.INTER_AREA), (CROP_SIZE, CROP_SIZE))
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
-        angle = float(rng.normal(0, 8))
-        turn = cv2.getRotationMatrix2D((CROP_SIZE / 2, CROP_SIZE / 2), angle, 1.0)
+            face[:, 0] = CROP_SIZE - face[::-1, 0]
+        turn = cv2.getRotationMatrix2D((CROP_SIZE / 2, CROP_SIZE / 2), float(rng.normal(0, 8)), 1.0)
         crop = cv2.warpAffine(np.ascontiguousarray(crop), turn, (CROP_SIZE, CROP_SIZE), borderMode=cv2.BORDER_REFLECT)
-        return photometric(rng, crop), float(label == WITH_MASK)
+        face += turn.astype(np.float32) @ np.append(face.mean(axis=0), 1).astype(np.float32) - face.mean(axis=0)
+        return photometric(rng, crop), Target(float(category != NOTHING), float(masked), face.flatten())
 
 
 def cut(image: NDArray[np.uint8], centre: NDArray[np.float32], half: float) -> NDArray[np.uint8]:
@@ -63,22 +146,34 @@ def cut(image: NDArray[np.uint8], centre: NDArray[np.float32], half: float) -> N
     return cv2.warpAffine(image, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_AREA, borderValue=(124, 116, 104))
 
 
-def loss(model: nn.Module, images: Tensor, targets: list[float]) -> dict[str, Tensor]:
-    """Binary cross entropy with a little label smoothing, since some labels are wrong."""
-    wanted = torch.tensor(targets) * 0.96 + 0.02
-    return {"mask": F.binary_cross_entropy_with_logits(model(images), wanted)}
+def loss(model: nn.Module, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
+    """Binary cross entropy with a little label smoothing, since some labels are wrong, and generalised IoU loss."""
+    verdict = model(images)
+    faces, masks = torch.tensor([t.face for t in targets]), torch.tensor([t.mask for t in targets])
+    face = F.binary_cross_entropy_with_logits(verdict.face, faces * 0.96 + 0.02)
+    mask = F.binary_cross_entropy_with_logits(verdict.mask, masks * 0.96 + 0.02, weight=faces, reduction="sum")
+    inner = torch.tensor([(1 - 1 / CROP_MARGIN) / 2, (1 + 1 / CROP_MARGIN) / 2]).repeat_interleave(2) * CROP_SIZE
+    boxes = refine(inner.expand(len(targets), 4), verdict.offsets)
+    giou = generalized_box_iou_loss(boxes, torch.from_numpy(np.stack([t.box for t in targets])))
+    count = faces.sum().clamp(min=1)
+    return {"face": face, "mask": mask / count, "box": (giou * faces).sum() / count}
 
 
 def main() -> None:
     """Train; the result is ``runs/mask_classifier.safetensors``."""
     from safetensors.torch import save_file
 
-    arguments = options("Train the mask classifier.", epochs=10, batch=32)
-    model = MaskClassifier()
+    arguments = options("Train the second stage.", epochs=10, batch=32, draws=4800)
+    detector = FaceDetector().eval()
+    detector.load_state_dict(weights_of(arguments.runs / "face_detector.pt", "last"))
+    pictures = load("facemask/kaggle853", "train")
+    places = [Place(p, box, int(label), box) for p in pictures for box, label in zip(p.boxes, p.labels, strict=True)]
+    places += mine(detector, pictures + load_without_people())
+    model = FaceClassifier()
     load_backbone(model.backbone, arguments.backbone)
-    faces = FaceCrops(load("facemask/kaggle853", "train"), arguments.seed)
-    sampler = EpochSampler(len(faces), arguments.seed, faces.balance())
-    trained = train("mask_classifier", model, faces, loss, arguments, 6e-4, sampler)
+    crops = FaceCrops(places, arguments.seed)
+    sampler = EpochSampler(len(crops), arguments.seed, crops.balance(), arguments.draws)
+    trained = train("mask_classifier", model, crops, loss, arguments, 6e-4, sampler)
     save_file(
         {k: v.contiguous() for k, v in trained.state_dict().items()}, arguments.runs / "mask_classifier.safetensors"
     )

@@ -1,4 +1,6 @@
-"""The second stage: does the face in this crop wear a mask?"""
+"""The second stage: is there a face in this crop, where exactly, and does it wear a mask?"""
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,19 +14,45 @@ CROP_MARGIN = 1.5
 """Side of the square crop as a multiple of the face's longer side, as in PaddleHub's pyramidbox_lite_server_mask."""
 
 
-class MaskClassifier(nn.Module):
-    """One logit per crop: positive means that a mask is worn properly."""
+class Verdict(NamedTuple):
+    """What the second stage says of K crops.
+
+    face: float [K], a logit, positive where the crop shows a face; mask: float [K], a logit, positive where a mask is
+    worn properly; offsets: float [K, 4], the face's box as ``refine`` reads it. The last two say nothing where there is
+    no face.
+    """
+
+    face: Tensor
+    mask: Tensor
+    offsets: Tensor
+
+
+class FaceClassifier(nn.Module):
+    """Refuses what is no face, tells masked faces from bare ones, and mends the box."""
 
     def __init__(self) -> None:
         super().__init__()
         self.backbone = MobileNetV2()
-        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(self.backbone.channels[-1], 1))
+        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(self.backbone.channels[-1], 6))
 
-    def forward(self, crops: Tensor) -> Tensor:
-        """Float [K, 3, CROP_SIZE, CROP_SIZE], normalised RGB, to logits [K]."""
+    def forward(self, crops: Tensor) -> Verdict:
+        """Float [K, 3, CROP_SIZE, CROP_SIZE], normalised RGB."""
         pooled = self.backbone(crops)[-1].mean(dim=(2, 3))
-        logits: Tensor = self.head(pooled)
-        return logits[:, 0]
+        outputs: Tensor = self.head(pooled)
+        return Verdict(outputs[:, 0], outputs[:, 1], outputs[:, 2:])
+
+
+def refine(boxes: Tensor, offsets: Tensor) -> Tensor:
+    """The faces' boxes, float [K, 4], as seen in crops around ``boxes``, float [K, 4].
+
+    offsets: how far the centre lies from the crop's (x, y), and the logarithms of width and height, all in units of the
+    longer side that the crop was made for. R-CNN's regression (Girshick et al., CVPR 2014), but for that unit: the crop
+    is a square, so the shape of the first box is not seen in it.
+    """
+    side = (boxes[:, 2:] - boxes[:, :2]).amax(dim=1, keepdim=True)
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 + offsets[:, :2] * side
+    half = offsets[:, 2:].clamp(-3, 1).exp() * side / 2
+    return torch.cat([centres - half, centres + half], dim=1)
 
 
 def square_crops(boxes: Tensor) -> Tensor:

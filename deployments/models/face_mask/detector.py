@@ -14,6 +14,8 @@ from torchvision.ops import batched_nms
 from deployments.models.mobilenet import MobileNetV2
 
 STRIDES = (4, 8, 16, 32)
+NMS_IOU = 0.45
+"""Of two boxes that overlap more than this, the better one stays."""
 
 
 class Detections(NamedTuple):
@@ -94,9 +96,7 @@ def decode_boxes(level: LevelOutput, stride: int) -> Tensor:
     return torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], dim=-1)
 
 
-def detect(
-    levels: list[LevelOutput], threshold: float, nms_iou: float = 0.45, candidates_per_image: int = 1000
-) -> Detections:
+def detect(levels: list[LevelOutput], threshold: float, candidates_per_image: int = 1000) -> Detections:
     """Turn raw outputs into faces: score above ``threshold``, then greedy NMS within each image, best first.
 
     Boxes are in pixels of the network's input and not clipped to the picture.
@@ -107,5 +107,5 @@ def detect(
     image, rank = torch.nonzero(top.values > threshold, as_tuple=True)
     boxes = boxes[image, top.indices[image, rank]].float()
     scores = top.values[image, rank]
-    keep = batched_nms(boxes, scores, image, nms_iou)
+    keep = batched_nms(boxes, scores, image, NMS_IOU)
     return Detections(image[keep], boxes[keep], scores[keep])

@@ -8,16 +8,17 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.ops import nms
 
 from deployments.calls import Item, MaskDetectionOptions
 from deployments.imaging.spec import KeepRatio
 from deployments.models.card import ModelCard
 from deployments.models.device import Normalizer, inside, stack
-from deployments.models.face_mask.classifier import MaskClassifier, crop_faces
-from deployments.models.face_mask.detector import FaceDetector, detect
+from deployments.models.face_mask.classifier import FaceClassifier, Verdict, crop_faces, refine
+from deployments.models.face_mask.detector import NMS_IOU, FaceDetector, detect
 from deployments.results import Box, Face
 
-LOWEST_THRESHOLD = 0.05
+LOWEST_THRESHOLD = 0.02
 """Faces below this score are never answered, whatever a request asks."""
 STRIDE = 32
 """The detector's input is padded to multiples of this."""
@@ -66,7 +67,7 @@ class FaceMaskModel:
         self.resize = KeepRatio(
             rule="keep_ratio", short_side=self.network.detector_side, long_side=self.network.detector_side
         )
-        self.detector, self.classifier = FaceDetector(), MaskClassifier()
+        self.detector, self.classifier = FaceDetector(), FaceClassifier()
         self.networks = (self.detector, self.classifier)
         state = load_file(weights)
         for prefix, part in (("detector.", self.detector), ("classifier.", self.classifier)):
@@ -104,26 +105,39 @@ class FaceMaskModel:
     def run(self, batch: Batch) -> list[RawFaces]:
         """Detect in the small pictures, classify crops of the large ones."""
         found = detect(self.detector(batch.small), min(batch.thresholds))
-        boxes, scores = [], []
+        boxes, scores, limits = [], [], []
         pictures = zip(batch.sizes, batch.small_sizes, batch.thresholds, strict=True)
         for n, ((height, width), (h, w), threshold) in enumerate(pictures):
             # Only faces that are asked for reach the second stage: a crowd has many doubtful ones.
             mine = ((found.image == n) & (found.scores >= threshold)).nonzero()[:MOST_FACES, 0]
             scale = torch.tensor([width / w, height / h] * 2, device=self.device)
-            limit = torch.tensor([width, height] * 2, device=self.device)
-            boxes.append((found.boxes[mine] * scale).clamp(min=0).minimum(limit))
+            limits.append(torch.tensor([width, height] * 2, device=self.device))
+            boxes.append((found.boxes[mine] * scale).clamp(min=0).minimum(limits[-1]))
             scores.append(found.scores[mine])
-        probabilities = torch.split(self._classify(batch, boxes), [len(each) for each in boxes])
-        return [RawFaces(b.cpu(), s.cpu(), p.cpu()) for b, s, p in zip(boxes, scores, probabilities, strict=True)]
+        verdicts = self._second_stage(batch, boxes)
+        results = []
+        for box, score, verdict, limit, threshold in zip(
+            boxes, scores, verdicts, limits, batch.thresholds, strict=True
+        ):
+            # Both stages must see a face. The product is at most the first stage's score, so none is missed above.
+            score = score * verdict.face.sigmoid()
+            box = refine(box, verdict.offsets).clamp(min=0).minimum(limit)
+            keep = nms(box, score, NMS_IOU)
+            keep = keep[score[keep] >= threshold]
+            results.append(RawFaces(box[keep].cpu(), score[keep].cpu(), verdict.mask[keep].sigmoid().cpu()))
+        return results
 
-    def _classify(self, batch: Batch, boxes: list[Tensor]) -> Tensor:
-        if not sum(len(each) for each in boxes):
-            return torch.zeros(0, device=self.device)
+    def _second_stage(self, batch: Batch, boxes: list[Tensor]) -> list[Verdict]:
+        """What the second stage says of each picture's boxes, float32."""
+        counts = [len(each) for each in boxes]
+        if not sum(counts):
+            none = torch.zeros(0, device=self.device)
+            return [Verdict(none, none, none.view(0, 4))] * len(boxes)
         height, width = batch.pixels.shape[2:]
         canvas = self.normalize(batch.pixels) * inside(batch.sizes, height, width, self.device)
         crops = crop_faces(canvas, boxes).contiguous(memory_format=torch.channels_last)
-        result: Tensor = self.classifier(crops).float().sigmoid()
-        return result
+        parts = (part.float().split(counts) for part in self.classifier(crops))
+        return [Verdict(*each) for each in zip(*parts, strict=True)]
 
     def finish(self, item: Item, raw: RawFaces) -> list[Face]:
         """Faces in pixels of the original image, best first."""

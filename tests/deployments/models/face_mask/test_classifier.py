@@ -1,7 +1,9 @@
+import math
+
 import numpy as np
 import torch
 
-from deployments.models.face_mask.classifier import CROP_MARGIN, crop_faces, square_crops
+from deployments.models.face_mask.classifier import CROP_MARGIN, crop_faces, refine, square_crops
 
 
 def test_crops_are_squares_around_the_longer_side() -> None:
@@ -35,3 +37,14 @@ def test_outside_the_picture_is_zero() -> None:
     crop = crop_faces(torch.ones(1, 1, 20, 20), [torch.tensor([[-8.0, -8, 8, 8]])], size=12)
     assert float(crop[0, 0, 0, 0]) == 0
     assert float(crop[0, 0, 8, 8]) == 1
+
+
+def test_offsets_move_the_centre_and_set_the_size_in_units_of_the_longer_side() -> None:
+    boxes = torch.tensor([[10.0, 10, 30, 50], [0, 0, 8, 8]])
+    offsets = torch.tensor([[0.25, -0.1, math.log(0.5), math.log(0.75)], [0, 0, 0, 0]])
+    assert torch.allclose(refine(boxes, offsets), torch.tensor([[20.0, 11, 40, 41], [0, 0, 8, 8]]))
+
+
+def test_wild_offsets_stay_finite() -> None:
+    boxes = torch.tensor([[10.0, 10, 30, 50]])
+    assert refine(boxes, torch.tensor([[0.0, 0, 1000, -1000]])).isfinite().all()

@@ -2,10 +2,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from deployments.calls import Call, Item, MaskDetectionOptions
 from deployments.imaging.decode import decode
 from deployments.imaging.resize import prepare
+from deployments.models.face_mask.classifier import Verdict
+from deployments.models.face_mask.detector import STRIDES, LevelOutput
 from deployments.models.face_mask.model import FaceMaskModel
 from deployments.models.load import load
 from deployments.results import Box, Face
@@ -87,6 +90,59 @@ def test_a_lower_threshold_only_adds(model: FaceMaskModel) -> None:
     assert [face.face_score for face in few] == pytest.approx([face.face_score for face in many[: len(few)]])
     assert all(face.face_score >= 0.05 for face in many)
     assert faces(model, item(model, astronaut(), threshold=1.0)) == [[]]
+
+
+class Constant(nn.Module):
+    """A second stage that says the same of every crop."""
+
+    def __init__(self, face: float, offsets: tuple[float, float, float, float]) -> None:
+        super().__init__()
+        self.face, self.offsets = face, torch.tensor(offsets)
+
+    def forward(self, crops: Tensor) -> Verdict:
+        count = len(crops)
+        return Verdict(torch.full((count,), self.face), torch.full((count,), 9.0), self.offsets.expand(count, 4))
+
+
+def test_both_stages_must_see_a_face(model: FaceMaskModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "classifier", Constant(50.0, (0, 0, 0, 0)))
+    (sure,) = faces(model, item(model, astronaut(), threshold=0.3))
+    monkeypatch.setattr(model, "classifier", Constant(0.0, (0, 0, 0, 0)))
+    (half,) = faces(model, item(model, astronaut(), threshold=0.3))
+    assert sure[0].face_score > 0.6  # halved, it still passes
+    assert half[0].face_score == pytest.approx(sure[0].face_score / 2, abs=1e-5)
+    assert all(face.face_score >= 0.3 for face in half)
+    monkeypatch.setattr(model, "classifier", Constant(-50.0, (0, 0, 0, 0)))
+    assert faces(model, item(model, astronaut(), threshold=0.3)) == [[]]
+
+
+def test_the_second_stage_moves_the_box(model: FaceMaskModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "classifier", Constant(50.0, (0, 0, 0, 0)))
+    (before,) = faces(model, item(model, astronaut()))
+    monkeypatch.setattr(model, "classifier", Constant(50.0, (0.5, 0, 0, 0)))
+    (after,) = faces(model, item(model, astronaut()))
+    side = before[0].box.bottom - before[0].box.top
+    assert after[0].box.left == pytest.approx(before[0].box.left + side / 2, abs=0.1)
+    assert after[0].box.top == pytest.approx(before[0].box.top, abs=0.1)
+
+
+def test_boxes_mended_to_the_same_face_become_one(model: FaceMaskModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = [768 // stride for stride in STRIDES]
+    levels = [LevelOutput(torch.full((1, n, n), -20.0), torch.ones(1, 4, n, n)) for n in cells]
+    for x, logit in ((10, 2.0), (11, 1.0)):  # two boxes of 64 pixels, 32 apart
+        levels[3].logits[0, 10, x] = logit
+        levels[3].distances[0, :, 10, x] = 32.0
+    monkeypatch.setattr(model, "detector", lambda images: levels)
+
+    class ToTheMiddle(nn.Module):
+        def forward(self, crops: Tensor) -> Verdict:
+            offsets = torch.tensor([[0.25, 0, 0, 0], [-0.25, 0, 0, 0]])
+            return Verdict(torch.full((2,), 50.0), torch.full((2,), 9.0), offsets)
+
+    monkeypatch.setattr(model, "classifier", ToTheMiddle())
+    (found,) = faces(model, item(model, np.zeros((768, 768, 3), np.uint8)))
+    assert [face.face_score for face in found] == pytest.approx([torch.tensor(2.0).sigmoid().item()], abs=1e-5)
+    assert found[0].box.left == pytest.approx(10 * 32 + 16 - 32 + 16)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (700, 2), (31, 33)])
