@@ -86,7 +86,7 @@ def tables(rows: list[Row]) -> list[Table]:
 def main() -> None:
     """Print tables; write them as JSON, and precision-recall curves beside the cards, where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="*", choices=["faces", "instances"], default=["faces", "instances"])
+    parser.add_argument("what", nargs="?", choices=["faces", "instances", "both"], default="both")
     parser.add_argument("--split", default="test", help="of the faces: val while tuning, test to report")
     parser.add_argument("--sides", type=int, nargs="+", default=[None], help="longer sides of the input, in pixels")
     parser.add_argument("--threads", type=int, default=2)
@@ -97,9 +97,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     rows: list[Row] = []
-    if "faces" in arguments.what:
+    if arguments.what != "instances":
         rows += measure_faces(arguments.face_model, arguments.split, arguments.sides, arguments.threads)
-    if "instances" in arguments.what:
+    if arguments.what != "faces":
         rows += measure_instances(arguments.instance_model, arguments.sides, arguments.threads)
     for table in tables(rows):
         Console(width=120).print(table)

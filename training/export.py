@@ -31,11 +31,11 @@ def weights_of(checkpoint: Path, which: Literal["last", "averaged"]) -> dict[str
 def main() -> None:
     """Write the embedded files whose trainings have a checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=list(FILES), default=list(FILES), help="of the models; all")
+    parser.add_argument("name", nargs="?", choices=[*FILES, "all"], default="all", help="of the model")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--weights", choices=["last", "averaged"], default="averaged")
     arguments = parser.parse_args()
-    for name in arguments.names:
+    for name in FILES if arguments.name == "all" else [arguments.name]:
         parts = FILES[name]
         checkpoints = {prefix: arguments.runs / f"{training}.pt" for prefix, training in parts.items()}
         missing = [path.name for path in checkpoints.values() if not path.exists()]

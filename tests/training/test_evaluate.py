@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from deployments.results import Box, Face
+from training import evaluate
 from training.data import Picture
 from training.evaluate_faces import match_faces
 from training.metrics import draw_curves, precision_recall
@@ -60,3 +61,17 @@ def test_curves_become_a_picture(tmp_path: Path) -> None:
     draw_curves([precision_recall("MASK", [0.9, 0.8], [True, False], truths=2)], "faces", tmp_path / "curve.png")
     with Image.open(tmp_path / "curve.png") as drawn:
         assert drawn.size[0] > 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "measured"), [([], ["faces", "instances"]), (["faces"], ["faces"]), (["instances"], ["instances"])]
+)
+def test_both_are_measured_where_none_is_named(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], measured: list[str]
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(evaluate, "measure_faces", lambda *_: seen.append("faces") or [])
+    monkeypatch.setattr(evaluate, "measure_instances", lambda *_: seen.append("instances") or [])
+    monkeypatch.setattr("sys.argv", ["evaluate", *arguments])
+    evaluate.main()
+    assert seen == measured
