@@ -62,13 +62,13 @@ def square_crops(boxes: Tensor) -> Tensor:
     return torch.cat([centres - half, centres + half], dim=1)
 
 
-def crop_faces(canvas: Tensor, boxes: list[Tensor], size: int = CROP_SIZE) -> Tensor:
-    """Cut every face of a batch of pictures at once, with as many samples per output pixel as the face's size asks.
+def crop_faces(canvas: Tensor, image: Tensor, boxes: Tensor, size: int = CROP_SIZE) -> Tensor:
+    """Cut faces from a batch of pictures, with as many samples per output pixel as the face's size asks.
 
     canvas: float [N, 3, H, W], normalised pictures, zero-padded right and below by at least a pixel, so that a
-    picture's crops do not depend on the batch; boxes: N float tensors [k, 4] in pixels.
-    Returns float [sum of k, 3, size, size] in order, 0 outside the picture.
+    picture's crops do not depend on the batch; image: int64 [K], which picture a box lies in; boxes: float [K, 4] in
+    pixels. Returns float [K, 3, size, size], 0 outside the picture.
     """
-    squares = [square_crops(each) for each in boxes]
-    crops: Tensor = roi_align(canvas, squares, output_size=size, sampling_ratio=0, aligned=True)
+    places = torch.cat([image[:, None].to(boxes.dtype), square_crops(boxes)], dim=1)
+    crops: Tensor = roi_align(canvas, places, output_size=size, sampling_ratio=0, aligned=True)
     return crops

@@ -23,7 +23,9 @@ LOWEST_THRESHOLD = 0.02
 STRIDE = 32
 """The detector's input is padded to multiples of this."""
 MOST_FACES = 400
-"""Faces a picture, best first: bounds the second stage."""
+"""Faces a picture, best first: bounds the second stage's time."""
+CROPS_AT_ONCE = 32
+"""Faces that the second stage sees together: bounds its memory."""
 
 
 class Network(BaseModel):
@@ -135,8 +137,11 @@ class FaceMaskModel:
             return [Verdict(none, none, none.view(0, 4))] * len(boxes)
         height, width = batch.pixels.shape[2:]
         canvas = self.normalize(batch.pixels) * inside(batch.sizes, height, width, self.device)
-        crops = crop_faces(canvas, boxes).contiguous(memory_format=torch.channels_last)
-        parts = (part.float().split(counts) for part in self.classifier(crops))
+        image = torch.arange(len(boxes), device=self.device).repeat_interleave(torch.tensor(counts, device=self.device))
+        chunks = zip(torch.split(image, CROPS_AT_ONCE), torch.split(torch.cat(boxes), CROPS_AT_ONCE), strict=True)
+        crops = (crop_faces(canvas, *chunk).contiguous(memory_format=torch.channels_last) for chunk in chunks)
+        verdicts = [self.classifier(each) for each in crops]
+        parts = (torch.split(torch.cat(part).float(), counts) for part in zip(*verdicts, strict=True))
         return [Verdict(*each) for each in zip(*parts, strict=True)]
 
     def finish(self, item: Item, raw: RawFaces) -> list[Face]:

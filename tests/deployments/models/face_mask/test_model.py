@@ -92,6 +92,21 @@ def test_a_lower_threshold_only_adds(model: FaceMaskModel) -> None:
     assert faces(model, item(model, astronaut(), threshold=1.0)) == [[]]
 
 
+def test_the_second_stage_sees_a_few_faces_at_a_time(model: FaceMaskModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [item(model, photo, threshold=0.02) for photo in (astronaut(), masked_astronaut())]
+    together = faces(model, *items)
+    seen: list[int] = []
+    classify = model.classifier.forward
+    monkeypatch.setattr("deployments.models.face_mask.model.CROPS_AT_ONCE", 2)
+    monkeypatch.setattr(model.classifier, "forward", lambda crops: seen.append(len(crops)) or classify(crops))
+    few_at_a_time = faces(model, *items)
+    assert len(seen) > 1
+    assert max(seen) == 2
+    for one, other in zip(together, few_at_a_time, strict=True):
+        assert [face.label for face in one] == [face.label for face in other]
+        assert [face.face_score for face in one] == pytest.approx([face.face_score for face in other], abs=1e-4)
+
+
 class Constant(nn.Module):
     """A second stage that says the same of every crop."""
 
