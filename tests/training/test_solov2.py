@@ -38,6 +38,14 @@ def test_dice_is_zero_for_the_same_mask_and_one_for_another() -> None:
     assert float(dice_loss(a, 1 - a)) == 1
 
 
+def test_a_cell_on_an_outline_is_worth_the_share_of_it_that_is_covered() -> None:
+    target = make_target([0], [square(65, 64, 30)], exhaustive=True)
+    assert target.masks[0, 16, 15:25].tolist() == [0, 0.75, 1, 1, 1, 1, 1, 1, 0.75, 0]
+    logits = torch.logit(target.masks.flatten(1), eps=1e-4)
+    exact, fuller = (float(dice_loss(moved.sigmoid(), target.masks.flatten(1))) for moved in (logits, logits + 3))
+    assert exact < 1e-3 < fuller, "the loss is least where the answer is the share itself"
+
+
 def test_pasted_people_hide_what_is_behind_them() -> None:
     image, behind = np.zeros((INPUT, INPUT, 3), np.uint8), square(0, 0, INPUT)
     sample = (image, [7], [behind])
