@@ -95,9 +95,9 @@ def test_alone_and_in_a_batch_of_eight(model: Model[Any, Any]) -> None:
 
 
 def certain(found: Sequence[Face | Instance], model: Model[Any, Any]) -> list[Face | Instance]:
-    """Those that are no guess: a doubtful object's outline is doubtful too."""
+    """Those that a little less score would not lose."""
     (threshold,) = model.card.thresholds.values()
-    return [each for each in found if (each.face_score if isinstance(each, Face) else each.score) > threshold + 0.1]
+    return [each for each in found if (each.face_score if isinstance(each, Face) else each.score) > threshold + 0.05]
 
 
 def counterpart(of: Face | Instance, found: Sequence[Face | Instance]) -> Face | Instance:
