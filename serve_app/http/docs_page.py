@@ -35,8 +35,9 @@ def docs_page(openapi: Mapping[str, Any]) -> str:
 
 def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
     parts = [f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation.get('summary', ''))}</p>"]
-    if parameters := operation.get("parameters"):
-        rows = [(f"<code>{escape(p['name'])}</code>", _type(p["schema"]), p["description"]) for p in parameters]
+    # Those of the path are seen in it.
+    if options := [each for each in operation.get("parameters", ()) if each["in"] == "query"]:
+        rows = [(f"<code>{escape(o['name'])}</code>", _type(o["schema"]), o.get("description", "")) for o in options]
         parts.append("<h3>Options, as query, form or JSON fields</h3>" + _table(rows))
     for media_type, body in operation.get("requestBody", {}).get("content", {}).items():
         parts.append(_details(f"Body as {media_type}", body["schema"]))

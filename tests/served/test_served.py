@@ -36,6 +36,12 @@ def test_models_are_the_embedded_ones(client: httpx.Client) -> None:
     assert "solov2_people" in client.get("/models").text
 
 
+def test_the_documentation_is_served(client: httpx.Client) -> None:
+    page = client.get("/docs")
+    assert page.status_code == 200
+    assert "POST /analyze" in page.text
+
+
 def test_who_wears_what(client: httpx.Client) -> None:
     for photo, label in ((astronaut(), "NO MASK"), (masked_astronaut(), "MASK")):
         (image,) = analyze(client, jpeg(photo))["images"]

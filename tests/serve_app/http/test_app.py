@@ -6,7 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from serve_app.http.app import create_app
+from serve_app.http.app import DIALECTS, create_app
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
 from tests.serve_app.conftest import FakeBranch, client_of
@@ -76,6 +76,16 @@ async def test_the_documentation_page_loads_nothing_from_elsewhere(client: httpx
     assert "<script" not in page.text
     assert "http://" not in page.text
     assert "https://" not in page.text
+
+
+async def test_the_documentation_page_has_every_dialect(pipeline: Pipeline, limits: Limits) -> None:
+    async with client_of(create_app(pipeline, limits, tuple(DIALECTS), frozenset())) as client:
+        page = await client.get("/docs")
+        paths = (await client.get("/openapi.json")).json()["paths"]
+    assert page.status_code == 200
+    assert {"/analyze", "/predict/{module}", "/mask_detection/{version}"} <= paths.keys()
+    for path in paths:
+        assert f" {path}</code>" in page.text
 
 
 async def test_no_such_route(client: httpx.AsyncClient) -> None:
