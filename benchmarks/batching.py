@@ -20,8 +20,8 @@ from ray.serve.schema import ReplicaRank
 from rich.console import Console
 from rich.table import Table
 
-from deployments.batch_budget import BatchBudget
-from deployments.batcher import Batcher
+from deployments.batching.batcher import Batcher
+from deployments.batching.budget import BatchBudget
 
 BATCH_S = 0.050
 ITEM_S = 0.001

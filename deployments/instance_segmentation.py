@@ -2,7 +2,7 @@
 
 from ray import serve
 
-from deployments.metrics import ServeBatchMetrics
+from deployments.batching.metrics import ServeBatchMetrics
 from deployments.models.device import DeviceSetting
 from deployments.models.load import load
 from deployments.models.precision import Precision

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deployments.batch_budget import BatchBudget
-from deployments.batch_observer import BatchObserver
-from deployments.batcher import Batcher, BatcherClosed, DeadlineExceeded, QueueFull
+from deployments.batching.batcher import Batcher, BatcherClosed, DeadlineExceeded, QueueFull
+from deployments.batching.budget import BatchBudget
+from deployments.batching.observer import BatchObserver
 from deployments.calls import Answer, Call, CallExpired, Item, ReplicaOverloaded, TaskOptions, threshold_names
 from deployments.imaging.resize import prepare
 from deployments.models.card import OPTIONS

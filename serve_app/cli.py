@@ -1,11 +1,22 @@
 """The ``maskgraph`` command. Each command imports what it needs when it runs, so that ``--help`` is quick."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What a command cannot do with its arguments is one line, not a traceback."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 @app.callback()
@@ -18,17 +29,9 @@ def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Serve configs or RayService resources.")],
 ) -> None:
     """Name every misspelt, unknown or wrongly typed key of Serve configs, which Ray itself mostly ignores."""
-    from serve_app.check import check_file
+    from serve_app.commands.check import check as run
 
-    failed = False
-    for file in files:
-        problems = check_file(file)
-        failed = failed or bool(problems)
-        for problem in problems:
-            typer.echo(f"{file}:{problem.line}: {problem}" if problem.line else f"{file}: {problem}")
-        if not problems:
-            typer.echo(f"{file}: ok")
-    if failed:
+    if not run(files):
         raise typer.Exit(1)
 
 
@@ -44,7 +47,7 @@ def predict(
     ] = None,
 ) -> None:
     """Analyse photos with the served pipeline and models in this process, without Ray."""
-    from serve_app.predict import predict as run
+    from serve_app.commands.predict import predict as run
     from serve_app.settings import Settings
 
     settings = Settings(
@@ -59,12 +62,10 @@ def convert(
     source: Path, target: Path, name: Annotated[str, typer.Option()], licence: Annotated[str, typer.Option()]
 ) -> None:
     """Write a SOLOv2 checkpoint of mmdetection, SOLO or PaddleDetection as safetensors with a model card."""
-    from deployments.models.convert import convert as run
+    from serve_app.commands.convert import convert as run
 
-    try:
-        typer.echo(f"{target.with_suffix('.yaml')}: {run(source, target, name, licence).description}")
-    except (ValueError, OSError) as error:
-        raise typer.BadParameter(str(error)) from error
+    with told():
+        run(source, target, name, licence)
 
 
 @app.command()
@@ -86,17 +87,13 @@ def compare_preprocessing(
     """
     if against and draw:
         raise typer.BadParameter("--draw shows the usual ways, --against looks at one tensor; give one of them")
-    from serve_app.preprocessing.command import compare_against, compare_preprocessing
+    from serve_app.commands.preprocessing.command import compare_against, compare_preprocessing
 
-    try:
+    with told():
         if against is None:
             compare_preprocessing(photo, card, draw, json)
-            return
-        agrees = compare_against(photo, card, against, json)
-    except (ValueError, OSError) as error:
-        raise typer.BadParameter(str(error)) from error
-    if not agrees:
-        raise typer.Exit(1)
+        elif not compare_against(photo, card, against, json):
+            raise typer.Exit(1)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """The Ingress deployment: every HTTP route and gRPC method, on CPU replicas that load no torch."""
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -12,12 +12,26 @@ from deployments.models.card import Task, card_path, read_card
 from serve_app.api_keys import carries_key
 from serve_app.branch import ServeBranch
 from serve_app.grpc.call import CallRefused, GrpcContext, metadata_of, refusals
-from serve_app.grpc.open_inference import OpenInferenceService
-from serve_app.grpc.tf_serving import ModelService, PredictionService
-from serve_app.http.app import DIALECTS, create_app
+from serve_app.http.app import Routes, create_app
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
+from serve_app.protocols.kserve import routes as kserve
+from serve_app.protocols.native import routes as native
+from serve_app.protocols.open_inference import routes as open_inference
+from serve_app.protocols.open_inference.service import OpenInferenceService
+from serve_app.protocols.paddlehub import routes as paddlehub
+from serve_app.protocols.roboflow import routes as roboflow
+from serve_app.protocols.tf_serving.service import ModelService, PredictionService
 from serve_app.settings import Dialect, Settings
+
+HTTP_PROTOCOLS: Mapping[Dialect, Routes] = {
+    "native": native.routes,
+    "paddlehub": paddlehub.routes,
+    "kserve": kserve.routes,
+    "open_inference": open_inference.routes,
+    "roboflow": roboflow.routes,
+}
+"""Those of the dialects that have HTTP routes."""
 
 
 def delegated(dialect: Dialect, service: str, method: str) -> Callable[..., Awaitable[Any]]:
@@ -62,8 +76,8 @@ class Ingress:
         self.model_service = ModelService(self.pipeline)
 
     def __serve_build_asgi_app__(self) -> Any:
-        dialects = [dialect for dialect in self.settings.dialects if dialect in DIALECTS]
-        return create_app(self.pipeline, self.limits, dialects, self.api_keys)
+        protocols = [HTTP_PROTOCOLS[dialect] for dialect in self.settings.dialects if dialect in HTTP_PROTOCOLS]
+        return create_app(self.pipeline, self.limits, protocols, self.api_keys)
 
     ServerLive = delegated("open_inference", "open_inference", "ServerLive")
     ServerReady = delegated("open_inference", "open_inference", "ServerReady")

@@ -9,24 +9,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FLOORS = (
-    {"deployments.results"},
-    {"deployments.imaging", "deployments.calls", "deployments.settings"},
-    {"deployments.models"},
-    {
-        "deployments.batcher",
-        "deployments.batch_budget",
-        "deployments.batch_observer",
-        "deployments.attempt",
-        "deployments.metrics",
+FLOORS: dict[str, set[str]] = {
+    "results, as every floor speaks of them": {"deployments.results"},
+    "pure functions on arrays, and what a call carries": {
+        "deployments.imaging",
+        "deployments.calls",
+        "deployments.settings",
     },
-    {
+    "networks with their pre- and postprocessing": {"deployments.models"},
+    "batching": {"deployments.batching"},
+    "what runs on replicas": {
         "deployments.replica",
         "deployments.mask_detection",
         "deployments.instance_segmentation",
         "deployments.object_detection",
     },
-    {
+    "the way of a photo, whatever the wire": {
         "serve_app.settings",
         "serve_app.limits",
         "serve_app.api_keys",
@@ -34,27 +32,19 @@ FLOORS = (
         "serve_app.people",
         "serve_app.pipeline",
         "serve_app.branch",
-        "serve_app.pixels",
-        "serve_app.served_models",
-        "serve_app.detections",
-        "serve_app.open_inference",
-        "serve_app.open_inference_tensors",
     },
-    {"serve_app.http", "serve_app.grpc"},
-    {"serve_app.ingress"},
-    {
-        "serve_app.app",
-        "serve_app.local",
-        "serve_app.predict",
-        "serve_app.preprocessing",
-        "serve_app.check",
-        "serve_app.strict_model",
-        "serve_app.marked_yaml",
-    },
-    {"serve_app.cli"},
-)
-"""Bottom up. A name is a module, or a package with all that is in it."""
-INGRESS_AND_BELOW = FLOORS[5] | FLOORS[6] | FLOORS[7]
+    "what all HTTP, or all gRPC, protocols share": {"serve_app.http", "serve_app.grpc"},
+    "wire protocols": {"serve_app.protocols"},
+    "every protocol on one deployment": {"serve_app.ingress"},
+    "the graph, served or in one process": {"serve_app.app", "serve_app.local"},
+    "the check of YAML before it runs": {"serve_app.checking"},
+    "what the commands do": {"serve_app.commands"},
+    "the command line": {"serve_app.cli"},
+}
+"""Bottom up, each with what it is for. A name is a module, or a package with all that is in it."""
+LEVELS = list(FLOORS.values())
+FIRST_OF_INGRESS = LEVELS.index(FLOORS["the way of a photo, whatever the wire"])
+INGRESS_AND_BELOW = set[str]().union(*LEVELS[FIRST_OF_INGRESS : LEVELS.index({"serve_app.ingress"}) + 1])
 LIGHT = {
     "deployments.results",
     "deployments.imaging",
@@ -79,7 +69,7 @@ def is_in(module: str, names: set[str]) -> bool:
 
 
 def floor(module: str) -> int:
-    floors = [number for number, names in enumerate(FLOORS) if is_in(module, names)]
+    floors = [number for number, names in enumerate(LEVELS) if is_in(module, names)]
     assert floors, f"{module} has no floor; give it one in FLOORS"
     return floors[0]
 
@@ -100,7 +90,7 @@ def own_imports(module: str) -> Iterator[str]:
 
 def same_package(one: str, other: str) -> bool:
     """Whether both lie in one package, or in one that the floors name as a whole."""
-    named = {name for names in FLOORS for name in names}
+    named = {name for names in LEVELS for name in names}
     return one.rpartition(".")[0] == other.rpartition(".")[0] or any(
         is_in(one, {name}) and is_in(other, {name}) for name in named
     )
@@ -112,7 +102,7 @@ def test_the_sources_are_found() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_module_has_one_floor(module: str) -> None:
-    assert sum(is_in(module, names) for names in FLOORS) == 1, "give it one in FLOORS"
+    assert sum(is_in(module, names) for names in LEVELS) == 1, "give it one in FLOORS"
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -131,6 +121,27 @@ def test_the_ingress_and_below_take_only_what_is_light(module: str) -> None:
     assert heavy == []
 
 
+PROTOCOLS = {
+    f"serve_app.protocols.{path.parent.name}" for path in (ROOT / "serve_app" / "protocols").glob("*/__init__.py")
+}
+
+
+def protocol_of(module: str) -> str | None:
+    return next((name for name in PROTOCOLS if is_in(module, {name})), None)
+
+
+def test_the_protocols_are_found() -> None:
+    assert "serve_app.protocols.native" in PROTOCOLS
+    assert len(PROTOCOLS) >= 6
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if is_in(name, {"serve_app.protocols"})])
+def test_protocols_are_strangers_to_each_other(module: str) -> None:
+    """What several share lies beside them and imports none of them."""
+    strangers = [name for name in own_imports(module) if protocol_of(name) not in (None, protocol_of(module))]
+    assert strangers == []
+
+
 def loaded(module: str, *watched: str) -> list[str]:
     """Which of the ``watched`` modules a fresh interpreter has loaded after importing ``module``."""
     code = f"import {module}, sys; print(*(name for name in {watched} if name in sys.modules))"
@@ -139,7 +150,9 @@ def loaded(module: str, *watched: str) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.parametrize("module", ["serve_app.ingress", "serve_app.http.app", "serve_app.pipeline", "serve_app.check"])
+@pytest.mark.parametrize(
+    "module", ["serve_app.ingress", "serve_app.http.app", "serve_app.pipeline", "serve_app.checking.check"]
+)
 def test_importing_the_ingress_or_what_it_stands_on_loads_no_torch(module: str) -> None:
     assert loaded(module, "torch") == []
 

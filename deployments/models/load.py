@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from deployments.models.card import ModelCard, Task, card_path, read_card
+from deployments.models.checkpoints.weights_cache import local_weights
 from deployments.models.device import DeviceSetting, choose_device
 from deployments.models.exported.model import ExportedModel
 from deployments.models.face_mask.model import FaceMaskModel
@@ -15,7 +16,6 @@ from deployments.models.model import Model
 from deployments.models.precision import Precision, set_precision
 from deployments.models.solov2.model import Solov2Model
 from deployments.models.torchvision_models.model import TorchvisionModel
-from deployments.models.weights_cache import local_weights
 
 ARCHITECTURES: dict[str, Callable[[ModelCard, Path, torch.device], Model[Any, Any]]] = {
     "face_mask": FaceMaskModel,

@@ -1,31 +1,26 @@
-"""Puts the HTTP side together: the dialects asked for, health, documentation, keys."""
+"""Puts the HTTP side together: the protocols asked for, health, documentation, keys."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 
 from fastapi import APIRouter, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve_app.http import kserve, native, open_inference, paddlehub, roboflow, service
+from serve_app.http import service
 from serve_app.http.auth import ApiKeys
 from serve_app.http.errors import ErrorBoundary, RequestError, error_response
 from serve_app.http.request_id import RequestId
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
 
-DIALECTS: Mapping[str, Callable[[Pipeline, Limits], APIRouter]] = {
-    "native": native.routes,
-    "paddlehub": paddlehub.routes,
-    "kserve": kserve.routes,
-    "open_inference": open_inference.routes,
-    "roboflow": roboflow.routes,
-}
+Routes = Callable[[Pipeline, Limits], APIRouter]
+"""The HTTP routes of a protocol."""
 CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
-def create_app(pipeline: Pipeline, limits: Limits, dialects: Sequence[str], api_keys: frozenset[str]) -> FastAPI:
-    """The HTTP application; without ``api_keys`` it is open. Raises ValueError for a dialect that does not exist."""
+def create_app(pipeline: Pipeline, limits: Limits, protocols: Iterable[Routes], api_keys: frozenset[str]) -> FastAPI:
+    """The HTTP application with the routes of these protocols; without ``api_keys`` it is open."""
     app = FastAPI(
         title="Maskgraph",
         version="1",
@@ -34,10 +29,8 @@ def create_app(pipeline: Pipeline, limits: Limits, dialects: Sequence[str], api_
         redoc_url=None,
         redirect_slashes=False,
     )
-    for dialect in dialects:
-        if dialect not in DIALECTS:
-            raise ValueError(f"unknown dialect {dialect!r}; known: {', '.join(DIALECTS)}")
-        app.include_router(DIALECTS[dialect](pipeline, limits))
+    for routes in protocols:
+        app.include_router(routes(pipeline, limits))
     app.include_router(service.routes(pipeline))
     app.add_exception_handler(HTTPException, _routing_error)
     if api_keys:

@@ -17,7 +17,8 @@ from deployments.results import Box, Detection, Face, Instance
 from serve_app.http.app import create_app
 from serve_app.limits import Limits
 from serve_app.pipeline import BranchFailed, Failure, Pipeline
-from serve_app.served_models import served_models
+from serve_app.protocols.native import routes as native
+from serve_app.protocols.served_models import served_models
 from tests.photos import astronaut, png
 
 HEIGHT, WIDTH = 48, 64
@@ -144,7 +145,7 @@ def pipeline_of_three(make_pipeline: Callable[..., Pipeline], objects: FakeBranc
 
 @pytest.fixture
 def app(pipeline: Pipeline, limits: Limits) -> FastAPI:
-    return create_app(pipeline, limits, ("native",), frozenset())
+    return create_app(pipeline, limits, [native.routes], frozenset())
 
 
 def client_of(app: FastAPI) -> httpx.AsyncClient:

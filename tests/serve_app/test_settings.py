@@ -23,6 +23,11 @@ def test_the_first_two_branches_are_always_there(task: str) -> None:
         Settings.model_validate({task: None})
 
 
+def test_an_unknown_dialect_stops_the_start() -> None:
+    with pytest.raises(ValidationError, match=r"(?s)dialects.*'native'.*natve"):
+        Settings.model_validate({"dialects": ["natve"]})
+
+
 def built(settings: Settings) -> list[str]:
     """Names of the deployments that ``build`` binds."""
     from ray.serve._private.build_app import build_app

@@ -15,7 +15,7 @@ import pytest
 
 from serve_app.settings import Dialect
 from tests.photos import SHARED, jpeg, masked_astronaut
-from tests.serve_app.http.client_venv import client_python
+from tests.serve_app.protocols.client_venv import client_python
 from tests.served.conftest import Addresses
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deployments.models.pickle_data import sizes_of
+from deployments.models.checkpoints.pickle_data import sizes_of
 
 SCHEMA_VERSION = 8
 """Of the graph's JSON; torch raises it when older readers would go wrong."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from deployments.models.mobilenet import MobileNetV2
+from deployments.models.backbones.mobilenet import MobileNetV2
 
 CROP_SIZE = 96
 """Side of a crop in pixels, as the classifier sees it."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import batched_nms
 
-from deployments.models.mobilenet import MobileNetV2
+from deployments.models.backbones.mobilenet import MobileNetV2
 
 STRIDES = (4, 8, 16, 32)
 NMS_IOU = 0.45

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from deployments.imaging.spec import ImageSpec, KeepRatio
+from deployments.models.checkpoints.state_keys import Shapes, check_keys
+from deployments.models.checkpoints.tensor_files import read_tensor_file
 from deployments.models.solov2.config import Architecture, Backbone, Deformable
 from deployments.models.solov2.key_maps import Kind, detect, rename
 from deployments.models.solov2.network import Solov2
-from deployments.models.state_keys import Shapes, check_keys
-from deployments.models.tensor_files import read_tensor_file
 
 MOST_TENSORS = 10_000
 """The largest model that we have stays below a thousand and a half."""

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deployments.models.deformable import DeformableConv2d
-from deployments.models.mobilenet import MobileNetV2
-from deployments.models.resnet import ResNet
+from deployments.models.backbones.deformable import DeformableConv2d
+from deployments.models.backbones.mobilenet import MobileNetV2
+from deployments.models.backbones.resnet import ResNet
 from deployments.models.solov2.config import Architecture, Deformable
 
 

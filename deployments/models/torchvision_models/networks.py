@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torchvision.models import detection
 
 from deployments.models.card import Task
-from deployments.models.state_keys import check_keys
-from deployments.models.tensor_files import read_tensor_file
+from deployments.models.checkpoints.state_keys import check_keys
+from deployments.models.checkpoints.tensor_files import read_tensor_file
 
 ModelName = Literal[
     "fasterrcnn_resnet50_fpn",

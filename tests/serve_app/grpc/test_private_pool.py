@@ -4,21 +4,23 @@ from pathlib import Path
 import pytest
 from google.protobuf import descriptor_pool
 
-from serve_app.grpc import private_pool, protos
+from serve_app import protocols
+from serve_app.grpc import private_pool
 from serve_app.grpc.generate import in_private_pool
 
-FOLDER = Path(protos.__path__[0])
-MODULES = sorted(path.stem for path in FOLDER.glob("*_pb2.py"))
+FOLDER = Path(protocols.__path__[0])
+MODULES = sorted(f"{path.parts[-3]}.protos.{path.stem}" for path in FOLDER.glob("*/protos/*_pb2.py"))
 
 
 def test_every_proto_is_generated() -> None:
-    assert sorted(f"{path.stem}_pb2" for path in FOLDER.glob("*.proto")) == MODULES
-    assert "tensorflow_serving_pb2" in MODULES
+    protos = FOLDER.glob("*/protos/*.proto")
+    assert sorted(f"{path.parts[-3]}.protos.{path.stem}_pb2" for path in protos) == MODULES
+    assert {"open_inference.protos.open_inference_pb2", "tf_serving.protos.tensorflow_serving_pb2"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_messages_are_in_the_private_pool_only(name: str) -> None:
-    module = importlib.import_module(f"{protos.__name__}.{name}")
+    module = importlib.import_module(f"{protocols.__name__}.{name}")
 
     assert module.DESCRIPTOR.pool is private_pool.Default()
     with pytest.raises(KeyError):

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.grpc import wire
-from serve_app.grpc.protos.open_inference_pb2 import InferParameter, ModelInferRequest
 from serve_app.grpc.wire import parse
+from serve_app.protocols.open_inference.protos.open_inference_pb2 import InferParameter, ModelInferRequest
 
 
 def full_request() -> ModelInferRequest:

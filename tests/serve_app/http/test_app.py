@@ -6,9 +6,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from serve_app.http.app import DIALECTS, create_app
+from serve_app.http.app import create_app
+from serve_app.ingress import HTTP_PROTOCOLS
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
+from serve_app.protocols.native import routes as native
 from tests.serve_app.conftest import FakeBranch, client_of
 
 PNG = {"Content-Type": "image/png"}
@@ -79,7 +81,7 @@ async def test_the_documentation_page_loads_nothing_from_elsewhere(client: httpx
 
 
 async def test_the_documentation_page_has_every_dialect(pipeline: Pipeline, limits: Limits) -> None:
-    async with client_of(create_app(pipeline, limits, tuple(DIALECTS), frozenset())) as client:
+    async with client_of(create_app(pipeline, limits, HTTP_PROTOCOLS.values(), frozenset())) as client:
         page = await client.get("/docs")
         paths = (await client.get("/openapi.json")).json()["paths"]
     assert page.status_code == 200
@@ -155,11 +157,6 @@ async def test_logs_hold_no_picture(
     assert encoded[:30] not in caplog.text
 
 
-def test_an_unknown_dialect_stops_the_start(pipeline: Pipeline, limits: Limits) -> None:
-    with pytest.raises(ValueError, match=r"natve.*known: native"):
-        create_app(pipeline, limits, ("natve",), frozenset())
-
-
 async def test_without_the_native_dialect_health_remains(pipeline: Pipeline, limits: Limits) -> None:
     async with client_of(create_app(pipeline, limits, (), frozenset())) as client:
         assert (await client.post("/analyze")).status_code == 404
@@ -168,7 +165,7 @@ async def test_without_the_native_dialect_health_remains(pipeline: Pipeline, lim
 
 @pytest.fixture
 def locked(pipeline: Pipeline, limits: Limits) -> FastAPI:
-    return create_app(pipeline, limits, ("native",), frozenset({"key-one", "schlüssel"}))
+    return create_app(pipeline, limits, [native.routes], frozenset({"key-one", "schlüssel"}))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from deployments.calls import Call, InstanceSegmentationOptions, Item
 from deployments.imaging.masks import decode_rle
 from deployments.imaging.resize import prepare
 from deployments.imaging.spec import KeepRatio
-from deployments.models.convert import convert
+from deployments.models.checkpoints.convert import convert
 from deployments.models.solov2.config import Architecture
 from deployments.models.solov2.model import Batch, Solov2Model
 from tests.photos import SHARED

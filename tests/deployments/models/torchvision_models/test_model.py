@@ -24,7 +24,7 @@ from deployments.imaging.masks import decode_rle
 from deployments.imaging.resize import prepare
 from deployments.imaging.spec import Fixed, ImageSpec, KeepRatio
 from deployments.models.card import ModelCard
-from deployments.models.tensor_files import TensorFile
+from deployments.models.checkpoints.tensor_files import TensorFile
 from deployments.models.torchvision_models import networks
 from deployments.models.torchvision_models.model import TorchvisionModel
 from deployments.models.torchvision_models.networks import Network, build

@@ -1,0 +1,1 @@
+"""How items become batches, and what is told of them."""

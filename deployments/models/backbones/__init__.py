@@ -1,0 +1,1 @@
+"""Networks that turn pictures into feature maps, shared by several architectures."""

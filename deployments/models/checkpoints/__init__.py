@@ -1,0 +1,1 @@
+"""Checkpoint files read as data, whoever wrote them; the cache of those that came by URL."""

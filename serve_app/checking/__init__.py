@@ -1,0 +1,1 @@
+"""The strict check of YAML before it runs."""

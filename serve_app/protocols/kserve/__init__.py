@@ -1,0 +1,1 @@
+"""KServe V1, which is TensorFlow Serving's REST API too."""

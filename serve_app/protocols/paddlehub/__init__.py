@@ -1,0 +1,1 @@
+"""PaddleHub Serving, 2.x and 1.x."""
