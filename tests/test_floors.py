@@ -20,6 +20,7 @@ FLOORS: dict[str, set[str]] = {
     "batching": {"deployments.batching"},
     "what runs on replicas": {
         "deployments.replica",
+        "deployments.model_deployment",
         "deployments.mask_detection",
         "deployments.instance_segmentation",
         "deployments.object_detection",

@@ -36,6 +36,18 @@ class Normalizer:
         return (images.float() * self.scale - self.mean) / self.std
 
 
+def padded_batch(
+    images: Sequence[NDArray[np.uint8]], height: int, width: int, normalize: Normalizer, device: torch.device
+) -> Tensor:
+    """A network's input, float32 [N, 3, height, width], of pictures uint8 RGB [h, w, 3], each at its upper left.
+
+    The padding is zero after normalisation, as in training.
+    """
+    pixels = stack(images, height, width).to(device, non_blocking=True)
+    sizes = [(image.shape[0], image.shape[1]) for image in images]
+    return normalize(pixels) * inside(sizes, height, width, device)
+
+
 def stack(images: Sequence[NDArray[np.uint8]], height: int, width: int) -> Tensor:
     """Pictures uint8 [h, w, 3] into the upper left of a zeroed uint8 [N, 3, height, width], on the CPU."""
     canvas = np.zeros((len(images), height, width, 3), np.uint8)

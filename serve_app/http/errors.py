@@ -1,7 +1,9 @@
 """Errors of the HTTP side: the one table that gives failures their status, and the native form of an error."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import wraps
+from typing import ParamSpec
 
 import orjson
 from starlette.requests import ClientDisconnect
@@ -11,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve_app.pipeline import Failure
 
 logger = logging.getLogger("ray.serve")
+
+P = ParamSpec("P")
 
 STATUS_OF_FAILURE = {
     "unreadable_image": 400,
@@ -39,6 +43,29 @@ class RequestError(Exception):
         """Number of the image at fault, from 1, if it is one image's."""
         self.retry_after_s = retry_after_s
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """``Retry-After``, where there is one."""
+        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+
+
+def refusals_as(
+    write: Callable[[RequestError], Response],
+) -> Callable[[Callable[P, Awaitable[Response]]], Callable[P, Awaitable[Response]]]:
+    """A route whose RequestErrors are answered in its protocol's own form, which ``write`` knows."""
+
+    def decorate(route: Callable[P, Awaitable[Response]]) -> Callable[P, Awaitable[Response]]:
+        @wraps(route)
+        async def answer(*arguments: P.args, **named: P.kwargs) -> Response:
+            try:
+                return await route(*arguments, **named)
+            except RequestError as error:
+                return write(error)
+
+        return answer
+
+    return decorate
+
 
 def from_failures(failures: Sequence[Failure], image: int | None = None) -> RequestError:
     """The one error that stands for several failures: our own faults first, then overload, deadline, the client's."""
@@ -52,9 +79,7 @@ def error_response(error: RequestError, headers: Mapping[str, str] | None = None
     content: dict[str, str | int] = {"code": error.code, "message": error.message}
     if error.image is not None:
         content["image"] = error.image
-    headers = dict(headers or {})
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(error.retry_after_s)
+    headers = {**(headers or {}), **error.headers}
     return Response(orjson.dumps({"error": content}), error.status, headers, media_type="application/json")
 
 

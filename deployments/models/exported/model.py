@@ -14,7 +14,7 @@ from torchvision.ops import batched_nms
 from deployments.calls import Item
 from deployments.models.candidates import Asked, Candidates, asked, detections, faces, instances, select
 from deployments.models.card import ModelCard
-from deployments.models.device import Normalizer, inside, stack
+from deployments.models.device import Normalizer, padded_batch
 from deployments.models.exported.archive import read_archive
 from deployments.models.exported.program import Program
 from deployments.models.solov2.full_size import enlarge
@@ -106,11 +106,9 @@ class ExportedModel:
 
     @torch.inference_mode()
     def collate(self, items: list[Item]) -> Batch:
-        """Pad, send to the device, normalise; the padding is zero after normalisation."""
-        height, width = self.padded_shape(items[0])
-        sizes = [(item.image.shape[0], item.image.shape[1]) for item in items]
-        pixels = stack([item.image for item in items], height, width).to(self.device, non_blocking=True)
-        images = self.normalize(pixels) * inside(sizes, height, width, self.device)
+        """Pad, send to the device, normalise."""
+        pictures = [item.image for item in items]
+        images = padded_batch(pictures, *self.padded_shape(items[0]), self.normalize, self.device)
         most = self.settings.detections_per_image
         wanted = [asked(item.call.options, self.card.thresholds, self.card.labels, most) for item in items]
         return Batch(images.to(self.program.dtype), wanted)

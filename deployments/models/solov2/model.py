@@ -9,7 +9,7 @@ from torch import Tensor
 from deployments.calls import InstanceSegmentationOptions, Item
 from deployments.imaging.masks import encode_rle, rle_area, rle_box
 from deployments.models.card import ModelCard
-from deployments.models.device import Normalizer, inside, stack
+from deployments.models.device import Normalizer, padded_batch
 from deployments.models.solov2.checkpoints import read_checkpoint
 from deployments.models.solov2.config import Architecture, Inference
 from deployments.models.solov2.full_size import full_size_masks
@@ -52,11 +52,9 @@ class Solov2Model:
 
     @torch.inference_mode()
     def collate(self, items: list[Item]) -> Batch:
-        """Pad, send to the device, normalise; the padding is zero after normalisation, as in training."""
-        height, width = self.padded_shape(items[0])
-        sizes = [(item.image.shape[0], item.image.shape[1]) for item in items]
-        pixels = stack([item.image for item in items], height, width).to(self.device, non_blocking=True)
-        images = self.normalize(pixels) * inside(sizes, height, width, self.device)
+        """Pad, send to the device, normalise."""
+        pictures = [item.image for item in items]
+        images = padded_batch(pictures, *self.padded_shape(items[0]), self.normalize, self.device)
         return Batch(images.contiguous(memory_format=torch.channels_last))
 
     @torch.inference_mode()

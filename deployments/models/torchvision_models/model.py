@@ -12,7 +12,7 @@ from torchvision.models.detection.image_list import ImageList
 from deployments.calls import Item
 from deployments.models.candidates import Asked, Candidates, asked, detections, faces, instances, original_boxes
 from deployments.models.card import ModelCard
-from deployments.models.device import Normalizer, inside, stack
+from deployments.models.device import Normalizer, padded_batch
 from deployments.models.torchvision_models import rcnn, single_stage
 from deployments.models.torchvision_models.networks import Network, build, load_weights
 from deployments.results import Detection, Face, Instance
@@ -65,11 +65,10 @@ class TorchvisionModel:
 
     @torch.inference_mode()
     def collate(self, items: list[Item]) -> Batch:
-        """Pad, send to the device, normalise; the padding is zero after normalisation, as in training."""
-        height, width = self.padded_shape(items[0])
-        sizes = [(item.image.shape[0], item.image.shape[1]) for item in items]
-        pixels = stack([item.image for item in items], height, width).to(self.device, non_blocking=True)
-        images = self.normalize(pixels) * inside(sizes, height, width, self.device)
+        """Pad, send to the device, normalise."""
+        pictures = [item.image for item in items]
+        images = padded_batch(pictures, *self.padded_shape(items[0]), self.normalize, self.device)
+        sizes = [(image.shape[0], image.shape[1]) for image in pictures]
         wanted = [asked(item.call.options, self.thresholds, self.card.labels, self.most) for item in items]
         return Batch(images.contiguous(memory_format=torch.channels_last), sizes, wanted)
 

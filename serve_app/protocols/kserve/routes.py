@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serve_app.http.dialect import told
-from serve_app.http.errors import RequestError, from_failures
+from serve_app.http.errors import RequestError, from_failures, refusals_as
 from serve_app.http.limits import read_body
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeRequest, ImageAnalysis, Pipeline
@@ -38,12 +38,9 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
     """
     router = APIRouter()
 
+    @refusals_as(lambda error: json_response({"error": told(error)}, error.status, error.headers))
     async def answer(request: Request) -> Response:
-        try:
-            return await _dispatch(request, pipeline, limits)
-        except RequestError as error:
-            headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
-            return json_response({"error": told(error)}, error.status, headers)
+        return await _dispatch(request, pipeline, limits)
 
     for path in ("/v1/models", "/v1/models/{rest:path}"):
         router.add_route(path, answer, methods=METHODS, include_in_schema=False)

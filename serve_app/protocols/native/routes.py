@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve_app.http.errors import PRECEDENCE, RequestError, error_response, from_failures
+from serve_app.http.errors import PRECEDENCE, RequestError, error_response, from_failures, refusals_as
 from serve_app.http.negotiation import best_offer
 from serve_app.limits import Limits
 from serve_app.pipeline import Analysis, AnalyzeRequest, ImageAnalysis, Pipeline, milliseconds_since
@@ -33,11 +33,9 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
         responses=RESPONSES,
         response_class=Response,
     )
+    @refusals_as(error_response)
     async def analyze(request: Request) -> Response:
-        try:
-            return await _respond(request, pipeline, limits)
-        except RequestError as error:
-            return error_response(error)
+        return await _respond(request, pipeline, limits)
 
     return router
 

@@ -16,7 +16,7 @@ from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions
 from deployments.imaging.masks import decode_rle
 from deployments.results import Face, Instance
 from serve_app.http.dialect import analyze, decode_base64, parse_json, told, validate
-from serve_app.http.errors import RequestError
+from serve_app.http.errors import RequestError, refusals_as
 from serve_app.http.limits import check_image_count, read_body
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, ImageAnalysis, Pipeline
@@ -74,6 +74,7 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
     router.include_router(v1.routes(pipeline, limits))
 
     @router.post("/predict/{module}", summary="PaddleHub Serving 2.x")
+    @refusals_as(_failed)
     async def predict(module: str, request: Request) -> Response:
         if module not in MODULES:
             return envelope("", NO_MODULE, f"Module {module[:80]} is not available.")
@@ -81,14 +82,11 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
         if media_type != "application/json":
             advice = f"please use 'application/json' as content-type to post to /predict/{module}."
             return envelope("", WRONG_PROTOCOL, f"This usage is out of date, {advice}")
-        try:
-            content = await pipeline.on_thread(parse_json, await read_body(request, limits))
-            if not isinstance(content, dict):
-                return envelope("", WRONG_PROTOCOL, "the body must be a JSON object with a list of base64 'images'")
-            answer = _faces if module == MASK_MODULE else _instances
-            return await answer(content, request, pipeline, limits)
-        except RequestError as error:
-            return envelope("", FAILED, told(error), 400 if error.code == "bad_json" else 200)
+        content = await pipeline.on_thread(parse_json, await read_body(request, limits))
+        if not isinstance(content, dict):
+            return envelope("", WRONG_PROTOCOL, "the body must be a JSON object with a list of base64 'images'")
+        answer = _faces if module == MASK_MODULE else _instances
+        return await answer(content, request, pipeline, limits)
 
     return router
 
@@ -98,6 +96,10 @@ def envelope(results: Any, status: str = OK, message: str = "", http_status: int
     content = {"msg": message, "results": results, "status": status}
     body = orjson.dumps(content, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
     return Response(body, http_status, media_type="application/json")
+
+
+def _failed(error: RequestError) -> Response:
+    return envelope("", FAILED, told(error), 400 if error.code == "bad_json" else 200)
 
 
 async def _faces(content: dict[str, Any], request: Request, pipeline: Pipeline, limits: Limits) -> Response:

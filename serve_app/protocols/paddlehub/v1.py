@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serve_app.http.dialect import analyze, decode_base64, drawn_jpeg, parse_json, told
-from serve_app.http.errors import RequestError
+from serve_app.http.errors import RequestError, refusals_as
 from serve_app.http.limits import check_image_count, read_body
 from serve_app.http.multipart import read_form
 from serve_app.limits import Limits
@@ -53,15 +53,13 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
         return _json({"module_info": {"cv_module": choices}})
 
     @router.post("/predict/image/{module}", summary="PaddleHub Serving 1.x")
+    @refusals_as(lambda error: _json({"msg": told(error), "results": "", "status": "-1"}))
     async def predict(module: str, request: Request) -> Response:
         if module not in MODULES:
             return _json({"error": f"Module {module[:80]} is not available."})
-        try:
-            if module != MASK_MODULE:
-                raise RequestError(400, "bad_request", f"post JSON to /predict/{module}: it has no 1.x form")
-            results = await _results(await _read(request, pipeline, limits), request, pipeline)
-        except RequestError as error:
-            return _json({"msg": told(error), "results": "", "status": "-1"})
+        if module != MASK_MODULE:
+            raise RequestError(400, "bad_request", f"post JSON to /predict/{module}: it has no 1.x form")
+        results = await _results(await _read(request, pipeline, limits), request, pipeline)
         return _json({"msg": "", "results": repr(results), "status": "0"})
 
     return router

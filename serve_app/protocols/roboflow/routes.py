@@ -15,7 +15,7 @@ from starlette.responses import Response
 from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions, ObjectDetectionOptions
 from deployments.models.card import Task
 from serve_app.http.dialect import analyze, decode_base64, drawn_jpeg, parse_json, told, validate
-from serve_app.http.errors import RequestError
+from serve_app.http.errors import RequestError, refusals_as
 from serve_app.http.limits import check_image_count, read_body
 from serve_app.http.multipart import read_form
 from serve_app.limits import Limits
@@ -107,28 +107,22 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
         return _json(service.registry())
 
     @router.post("/model/add", summary="Roboflow: load a model")
+    @refusals_as(error_response)
     async def add(request: Request) -> Response:
-        try:
-            service.task_of((await service.read_object(request)).get("model_id"))
-        except RequestError as error:
-            return error_response(error)
+        service.task_of((await service.read_object(request)).get("model_id"))
         return _json(service.registry())
 
     def mount_self_hosted(kind: str) -> None:
         @router.post(f"/infer/{kind.replace('-', '_')}", summary=f"Roboflow: {kind}")
+        @refusals_as(error_response)
         async def infer(request: Request) -> Response:
-            try:
-                return await service.infer(kind, request)
-            except RequestError as error:
-                return error_response(error)
+            return await service.infer(kind, request)
 
     def mount_hosted(task: Task) -> None:
         @router.post(f"/{task}/{{version}}", summary=f"Roboflow, hosted form: {TASK_TYPES[task]}")
+        @refusals_as(error_response)
         async def infer_hosted(version: str, request: Request) -> Response:
-            try:
-                return await service.infer_hosted(task, version, request)
-            except RequestError as error:
-                return error_response(error)
+            return await service.infer_hosted(task, version, request)
 
     for kind in dict.fromkeys(TASK_TYPES[task] for task in pipeline.branches):
         mount_self_hosted(kind)
@@ -139,8 +133,7 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
 
 def error_response(error: RequestError) -> Response:
     """Roboflow's form of an error."""
-    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else None
-    return Response(orjson.dumps({"message": told(error)}), error.status, headers, media_type="application/json")
+    return Response(orjson.dumps({"message": told(error)}), error.status, error.headers, media_type="application/json")
 
 
 class Service:

@@ -14,8 +14,8 @@ import pytest
 import trustme
 import yaml
 
-from deployments.models import weights_cache
 from deployments.models.card import ModelCard, card_path
+from deployments.models.checkpoints import weights_cache
 from deployments.models.checkpoints.weights_cache import cache_folder, fetch, local_weights
 
 CONTENT = bytes(range(256)) * 5000

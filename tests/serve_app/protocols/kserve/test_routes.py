@@ -17,10 +17,10 @@ from pycocotools import mask as coco
 
 from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions
 from deployments.imaging.draw import draw
-from serve_app import detections
 from serve_app.http.request_id import RequestId
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
+from serve_app.protocols import detections
 from serve_app.protocols.kserve import routes as kserve
 from tests.photos import png
 from tests.serve_app.conftest import HEIGHT, WIDTH, FakeBranch, client_of, person_mask

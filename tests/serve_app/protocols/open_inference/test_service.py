@@ -19,7 +19,6 @@ from google.protobuf.descriptor import Descriptor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ray.serve._private.grpc_util import gRPCGenericServer
-from serve_app.grpc.protos import open_inference_pb2 as pb
 from tritonclient.grpc import InferInput, InferRequestedOutput, model_config_pb2, service_pb2
 from tritonclient.utils import InferenceServerException
 
@@ -28,6 +27,7 @@ from deployments.imaging.masks import decode_rle
 from serve_app.grpc.call import CallRefused
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
+from serve_app.protocols.open_inference.protos import open_inference_pb2 as pb
 from serve_app.protocols.open_inference.protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from serve_app.protocols.open_inference.registration import add_open_inference_to_server
 from serve_app.protocols.open_inference.service import OpenInferenceService

@@ -12,7 +12,8 @@ from typing import Any
 import grpc
 import numpy as np
 from numpy.typing import NDArray
-from serve_app.grpc.protos import tensorflow_serving_pb2
+
+from serve_app.protocols.tf_serving.protos import tensorflow_serving_pb2
 
 from tensorflow.core.framework import tensor_pb2, types_pb2  # isort: skip
 from tensorflow_serving.apis import (  # isort: skip

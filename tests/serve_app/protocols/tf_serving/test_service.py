@@ -21,8 +21,8 @@ from pycocotools import mask as coco
 from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions
 from deployments.imaging.draw import draw
 from deployments.results import Box, Face
-from serve_app import detections
 from serve_app.grpc.call import CallRefused
+from serve_app.protocols import detections
 from serve_app.protocols.tf_serving.protos.tensorflow_pb2 import TensorProto
 from serve_app.protocols.tf_serving.protos.tensorflow_serving_pb2 import (
     GetModelMetadataRequest,

@@ -1,0 +1,30 @@
+"""What the model deployments share: a model card's model as a Serve replica."""
+
+from typing import ClassVar
+
+from ray import serve
+
+from deployments.batching.metrics import ServeBatchMetrics
+from deployments.models.card import Task
+from deployments.models.device import DeviceSetting
+from deployments.models.load import load
+from deployments.models.precision import Precision
+from deployments.replica import Replica
+
+# Calls beyond two full batches wait at the caller, where the router can still send them to another replica.
+model_deployment = serve.deployment(max_ongoing_requests=32, max_queued_requests=256, health_check_timeout_s=60)
+
+
+class ModelDeployment(Replica):
+    """Loads the model of its ``task`` from a card, and reports its batches as metrics."""
+
+    task: ClassVar[Task]
+
+    def __init__(
+        self,
+        card: str,
+        device: DeviceSetting = "auto",
+        threads: int | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        super().__init__(load(card, self.task, device, threads, precision), ServeBatchMetrics(self.task))
