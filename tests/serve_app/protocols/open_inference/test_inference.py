@@ -17,7 +17,6 @@ from serve_app.limits import Limits
 from serve_app.people import Person
 from serve_app.pipeline import EncodedImage, Failure, ImageAnalysis, Pipeline
 from serve_app.protocols.detections import AnswerTooLarge
-from serve_app.protocols.open_inference import tensors
 from serve_app.protocols.open_inference.inference import (
     InferenceError,
     InferRequest,
@@ -152,7 +151,7 @@ def test_masks_are_json_of_coco_rle_and_dense_masks_the_same_pixels() -> None:
 
 
 def test_dense_masks_beyond_the_limit_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tensors, "MAX_DENSE_BYTES", 3 * 6 * 8 - 1)
+    monkeypatch.setattr("serve_app.protocols.open_inference.tensors.MAX_DENSE_BYTES", 3 * 6 * 8 - 1)
     with pytest.raises(AnswerTooLarge, match="144 bytes for 3 instances; the limit is 143"):
         outputs("instance_segmentation", two_images(), "dense_masks")
 
