@@ -344,7 +344,7 @@ async def test_writing_the_answer_has_an_end(
 
 
 async def test_limits_are_the_settings(make_pipeline: Callable[..., Pipeline], photo: bytes) -> None:
-    app = create_app(make_pipeline(max_pixels=100), Limits(10**5, 1, 100), ("native",), frozenset())
+    app = create_app(make_pipeline(max_pixels=100), Limits(10**5, 1, 100), [native.routes], frozenset())
     async with client_of(app) as client:
         assert (await client.post("/analyze", content=photo, headers=PNG)).status_code == 413
         assert (await client.post("/analyze", files=[("image", photo)] * 2)).status_code == 413
