@@ -1,0 +1,1 @@
+"""What serving costs, as ratios measured in one run."""

@@ -1,0 +1,89 @@
+"""Who takes part in compare.py, and the command that each is started with."""
+
+import os
+import re
+import shlex
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+from benchmarks.contenders import ROOT, Contender, Floor, HttpServer, Skipped, Subprocess
+
+CONFIG = ROOT / "serve_config.yaml"
+CORES = len(os.sched_getaffinity(0))
+
+
+def free_port(first: int) -> int:
+    """The first free TCP port from ``first`` on."""
+    for port in range(first, 65536):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no free port from {first} on")
+
+
+def heap_variables() -> dict[str, str]:
+    """Environment variables that the service gives its replicas: the floor has them too."""
+    application = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["applications"][0]
+    variables: dict[str, str] = application.get("runtime_env", {}).get("env_vars", {})
+    return variables
+
+
+def failed_branch(body: bytes) -> str | None:
+    """The error code in an answer of the service in which a model gave none."""
+    errors: list[dict[str, Any]] = orjson.loads(body)["images"][0]["errors"]
+    return str(errors[0]["code"]) if errors else None
+
+
+def serve_environment() -> list[str]:
+    """What ``make serve`` puts before its command: the words of the Makefile's RAY_ENV."""
+    words = re.search(r"^RAY_ENV := (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    if words is None:
+        raise Skipped("the Makefile has no RAY_ENV")
+    return shlex.split(words[1])
+
+
+def service(name: str, port: int, precision: str, folder: Path) -> HttpServer:
+    """The service as ``make serve`` starts it, but for its ports and the precision."""
+    config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    config["http_options"]["port"] = port = free_port(port)
+    config["grpc_options"]["port"] = free_port(port + 1)
+    config["applications"][0]["args"]["precision"] = precision
+    file = folder / "serve_config.yaml"
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    command = [*serve_environment(), str(Path(sys.executable).with_name("serve")), "run", str(file)]
+    # A cluster of its own, whatever else runs on this machine.
+    environment = {**os.environ, "RAY_ADDRESS": "local"}
+    server = Subprocess(command, environment, folder / f"{name}.log")
+    return HttpServer(name, server, f"http://127.0.0.1:{port}", "/readyz", failed_branch)
+
+
+def fastapi(name: str, port: int, engine: Mapping[str, str], folder: Path) -> HttpServer:
+    """FastAPI with a uvicorn worker a core."""
+    port = free_port(port)
+    application = "benchmarks.peers.fastapi_app:app"
+    command = [sys.executable, "-m", "uvicorn", application, f"--workers={CORES}", f"--port={port}", "--no-access-log"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **engine}
+    server = Subprocess(command, environment, folder / f"{name}.log")
+    return HttpServer(name, server, f"http://127.0.0.1:{port}", "/ready")
+
+
+def all_contenders(port: int, precision: str) -> dict[str, Callable[[], Contender]]:
+    """How to make each contender, by name."""
+    folder = Path(tempfile.mkdtemp(prefix="compare-"))
+    shared = [f"--precision={precision}"]
+    both = [f"--threads={max(1, CORES // 2)}", "--side-by-side"]
+    return {
+        "floor": lambda: Floor("floor", shared, heap_variables(), CORES, folder / "floor.log"),
+        "floor-one-photo": lambda: Floor("floor-one-photo", shared + both, heap_variables(), 1, folder / "floor.log"),
+        "service": lambda: service("service", port, precision, folder),
+        "fastapi": lambda: fastapi("fastapi", port + 10, {}, folder),
+        "fastapi-same-engine": lambda: fastapi("fastapi-same-engine", port + 20, {"PEER_PRECISION": precision}, folder),
+    }

@@ -1,0 +1,124 @@
+"""What a tree of processes has used, from Linux's /proc: CPU seconds, page faults, memory."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """The fields of /proc/PID/stat that count here."""
+
+    pid: int
+    parent: int
+    page_faults: int
+    """Minor and major ones since the start, of all its threads."""
+    cpu_s: float
+    """In user and kernel mode since the start, of all its threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a tree used between two moments."""
+
+    cpu_s: float
+    page_faults: int
+
+
+def parse_stat(line: str) -> Stat:
+    """Read /proc/PID/stat, in which the second field is a name that may hold blanks and brackets."""
+    head, _, tail = line.rpartition(")")
+    fields = tail.split()
+    minor, major, user, system = (int(fields[index]) for index in (7, 9, 11, 12))
+    return Stat(int(head.split()[0]), int(fields[1]), minor + major, (user + system) / TICKS_A_SECOND)
+
+
+def processes() -> dict[int, Stat]:
+    """Every process of the machine."""
+    stats = {}
+    for file in PROC.glob("[0-9]*/stat"):
+        try:
+            stat = parse_stat(file.read_text())
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended
+        stats[stat.pid] = stat
+    return stats
+
+
+def tree(root: int, stats: Mapping[int, Stat]) -> dict[int, Stat]:
+    """A process and all that descend from it."""
+    children: dict[int, list[int]] = {}
+    for stat in stats.values():
+        children.setdefault(stat.parent, []).append(stat.pid)
+    found, waiting = {}, [root]
+    while waiting:
+        pid = waiting.pop()
+        if pid in stats:
+            found[pid] = stats[pid]
+        waiting += children.get(pid, [])
+    return found
+
+
+def trees(roots: Iterable[int]) -> dict[int, Stat]:
+    """Several processes and all that descend from them, now."""
+    stats = processes()
+    return {pid: stat for root in roots for pid, stat in tree(root, stats).items()}
+
+
+def used(before: Mapping[int, Stat], after: Mapping[int, Stat]) -> Used:
+    """The difference, over the processes that live in the end; those that came meanwhile count in full."""
+    cpu_s, faults = 0.0, 0
+    for pid, stat in after.items():
+        first = before.get(pid)
+        cpu_s += stat.cpu_s - (first.cpu_s if first else 0.0)
+        faults += stat.page_faults - (first.page_faults if first else 0)
+    return Used(cpu_s, faults)
+
+
+def pss_mb(pid: int) -> float:
+    """Proportional set size in MiB: memory shared by n processes counts 1/n in each. 0 for one that has ended."""
+    try:
+        text = (PROC / str(pid) / "smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0.0
+    size = re.search(r"^Pss:\s+(\d+) kB", text, re.M)
+    return int(size[1]) / 1024 if size else 0.0
+
+
+def title(command: str) -> str:
+    """What a command line as /proc gives it runs, its arguments ended by NUL: actor, module, script or program."""
+    words = [word for word in command.rstrip("\0").split("\0") if word]
+    if not words:
+        return "?"
+    program = words[0].split(" ")[0] if words[0].startswith("ray") else Path(words[0]).name
+    if not program.startswith("python"):
+        return program
+    if "-c" in words:
+        return f"{program} -c"
+    scripts = [word for word in words[1:] if not word.startswith("-")]
+    return Path(scripts[0]).name if scripts else program
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One process's."""
+
+    title: str
+    pss_mb: float
+
+
+def memory(pids: Iterable[int]) -> dict[int, Memory]:
+    """Of each process that still lives."""
+    sizes = {}
+    for pid in pids:
+        try:
+            command = (PROC / str(pid) / "cmdline").read_text(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        sizes[pid] = Memory(title(command), pss_mb(pid))
+    return sizes
