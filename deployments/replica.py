@@ -92,8 +92,9 @@ class Replica:
         return BatchBudget(self.settings.max_batch_images, self.settings.max_batch_pixels)
 
     def _with_defaults(self, options: TaskOptions) -> TaskOptions:
-        defaults = {**self.model.card.thresholds, **self.settings.thresholds}
-        return replace(options, **{k: v for k, v in defaults.items() if getattr(options, k) is None})  # type: ignore[arg-type]
+        """The settings' thresholds, where a request leaves them open; the card's are the model's own business."""
+        open_ones = {k: v for k, v in self.settings.thresholds.items() if getattr(options, k) is None}
+        return replace(options, **open_ones)  # type: ignore[arg-type]
 
     def _blank(self, height: int, width: int) -> Item:
         card = self.model.card

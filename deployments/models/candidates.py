@@ -10,6 +10,7 @@ from torchvision.ops import nms
 
 from deployments.calls import Item, MaskDetectionOptions, ObjectDetectionOptions, TaskOptions
 from deployments.imaging.masks import encode_rle, rle_area, rle_box
+from deployments.models.card import ModelCard
 from deployments.results import Box, Detection, Face, Instance
 
 FACE_IOU = 0.5
@@ -50,9 +51,16 @@ class Asked:
     """Labels to keep; None keeps all."""
     most: int
     """Objects at most, best first."""
+    class_thresholds: tuple[tuple[int, float], ...] = ()
+    """Label ids whose least score is another."""
+
+    @property
+    def lowest_threshold(self) -> float:
+        """No object below it is wanted, whatever its label."""
+        return min((self.score_threshold, *(score for _, score in self.class_thresholds)))
 
 
-def asked(options: TaskOptions, thresholds: Mapping[str, float], labels: Sequence[str], most: int) -> Asked:
+def asked(options: TaskOptions, thresholds: Mapping[str, float], card: ModelCard, most: int) -> Asked:
     """thresholds: for what the options leave open; most: the model's bound, which a request may only lower."""
     if isinstance(options, MaskDetectionOptions):
         asked_score = options.face_threshold
@@ -66,15 +74,32 @@ def asked(options: TaskOptions, thresholds: Mapping[str, float], labels: Sequenc
     return Asked(
         thresholds["score_threshold"] if options.score_threshold is None else options.score_threshold,
         thresholds.get("nms_iou") if nms_iou is None else nms_iou,
-        None if classes is None else tuple(i for i, name in enumerate(labels) if name in classes),
+        None if classes is None else tuple(i for i, name in enumerate(card.labels) if name in classes),
         most if limit is None else min(limit, most),
+        class_thresholds(card) if options.score_threshold is None else (),
     )
+
+
+def class_thresholds(card: ModelCard) -> tuple[tuple[int, float], ...]:
+    """The card's, by label id; of several labels of one name, each has it."""
+    return tuple(
+        (i, card.class_thresholds[name]) for i, name in enumerate(card.labels) if name in card.class_thresholds
+    )
+
+
+def scores_enough(scores: Tensor, labels: Tensor, wanted: Asked) -> Tensor:
+    """Which objects reach their label's threshold: float [K] and int64 [K] to bool [K]."""
+    least = torch.full_like(scores, wanted.score_threshold)
+    for label, threshold in wanted.class_thresholds:
+        least[labels == label] = threshold
+    return scores >= least
 
 
 def select(found: Candidates, wanted: Asked) -> Candidates:
     """Those of the labels and scores that are wanted, best first; empty boxes go, and what is not finite."""
     width, height = (found.boxes[:, 2:] - found.boxes[:, :2]).unbind(dim=1)
-    rows = (found.scores >= wanted.score_threshold) & found.boxes.isfinite().all(dim=1) & (width > 0) & (height > 0)
+    rows = scores_enough(found.scores, found.labels, wanted)
+    rows &= found.boxes.isfinite().all(dim=1) & (width > 0) & (height > 0)
     if wanted.label_ids is not None:
         rows &= torch.isin(found.labels, torch.tensor(wanted.label_ids, dtype=torch.int64, device=rows.device))
     kept = rows.nonzero()[:, 0]

@@ -1,7 +1,7 @@
 """Model cards: what a model is, how its input is made, and what it may be trusted with. Loads no torch."""
 
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -54,6 +54,8 @@ class ModelCard(Strict):
     image: ImageSpec
     thresholds: dict[str, float] = Field(default_factory=dict)
     """Default thresholds, by the names of the native API."""
+    class_thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    """By label, where it differs from ``score_threshold``, which a request or a replica's settings may give for all."""
     description: str = ""
     training_data: list[str] = Field(default_factory=list)
     metrics: dict[str, float] = Field(default_factory=dict)
@@ -69,6 +71,14 @@ class ModelCard(Strict):
         for name in self.thresholds:
             if name not in known:
                 raise ValueError(f"unknown threshold {name!r} for {self.task}; known: {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _class_thresholds_are_of_labels(self) -> Self:
+        if self.class_thresholds and "score_threshold" not in threshold_names(OPTIONS[self.task]):
+            raise ValueError(f"{self.task} has no thresholds a class")
+        if unknown := set(self.class_thresholds) - set(self.labels):
+            raise ValueError(f"class_thresholds names {min(unknown)!r}, which is none of the labels")
         return self
 
     @model_validator(mode="after")
@@ -116,8 +126,5 @@ def card_path(reference: str) -> Path:
     path = Path(reference) if reference.endswith((".yaml", ".yml")) else EMBEDDED / f"{reference}.yaml"
     if not path.is_file():
         embedded = ", ".join(sorted(card.stem for card in EMBEDDED.glob("*.yaml")))
-        looked = "" if path.parent == EMBEDDED else f" at {path.absolute()}"
-        raise ValueError(
-            f"no model card {reference!r}{looked}; embedded models: {embedded}; otherwise give the path of a .yaml file"
-        )
+        raise ValueError(f"no model card {reference!r}; embedded models: {embedded}; otherwise give a .yaml file")
     return path

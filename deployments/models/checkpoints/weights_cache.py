@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,8 +40,7 @@ def local_weights(card: ModelCard, folder: Path) -> Path:
         return fetch(card.weights, card.sha256)
     path = folder / card.weights
     if not path.is_file():
-        host = socket.gethostname()
-        raise ValueError(f"model card {card.name}: there is no weights file {path.absolute()} on {host}")
+        raise ValueError(f"model card {card.name}: there is no weights file {path}")
     if card.sha256 and (found := file_sha256(path)) != card.sha256:
         raise ValueError(f"model card {card.name}: {path} has sha256 {found}, expected {card.sha256}")
     return path

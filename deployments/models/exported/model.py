@@ -110,7 +110,7 @@ class ExportedModel:
         pictures = [item.image for item in items]
         images = padded_batch(pictures, *self.padded_shape(items[0]), self.normalize, self.device)
         most = self.settings.detections_per_image
-        wanted = [asked(item.call.options, self.card.thresholds, self.card.labels, most) for item in items]
+        wanted = [asked(item.call.options, self.card.thresholds, self.card, most) for item in items]
         return Batch(images.to(self.program.dtype), wanted)
 
     @torch.inference_mode()

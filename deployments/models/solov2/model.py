@@ -8,6 +8,7 @@ from torch import Tensor
 
 from deployments.calls import InstanceSegmentationOptions, Item
 from deployments.imaging.masks import encode_rle, rle_area, rle_box
+from deployments.models.candidates import asked, scores_enough
 from deployments.models.card import ModelCard
 from deployments.models.device import Normalizer, padded_batch
 from deployments.models.solov2.checkpoints import read_checkpoint
@@ -69,14 +70,11 @@ class Solov2Model:
         """Instances that the request asks for, best first, masks at the original size."""
         options = item.call.options
         assert isinstance(options, InstanceSegmentationOptions)
-        threshold = options.score_threshold
-        if threshold is None:
-            threshold = self.card.thresholds["score_threshold"]
-        wanted = raw.scores >= threshold
-        if options.classes is not None:
-            ids = torch.tensor([i for i, name in enumerate(self.card.labels) if name in options.classes])
-            wanted &= torch.isin(raw.labels, ids)
-        rows = wanted.nonzero()[: options.max_instances, 0]
+        wanted = asked(options, self.card.thresholds, self.card, self.inference.kept)
+        chosen = scores_enough(raw.scores, raw.labels, wanted)
+        if wanted.label_ids is not None:
+            chosen &= torch.isin(raw.labels, torch.tensor(wanted.label_ids, dtype=torch.int64))
+        rows = chosen.nonzero()[: wanted.most, 0]
         resized = (item.image.shape[0], item.image.shape[1])
         original = (item.call.height, item.call.width)
         masks = full_size_masks(raw.masks[rows], resized, original, self.inference.mask_threshold)

@@ -69,7 +69,7 @@ class TorchvisionModel:
         pictures = [item.image for item in items]
         images = padded_batch(pictures, *self.padded_shape(items[0]), self.normalize, self.device)
         sizes = [(image.shape[0], image.shape[1]) for image in pictures]
-        wanted = [asked(item.call.options, self.thresholds, self.card.labels, self.most) for item in items]
+        wanted = [asked(item.call.options, self.thresholds, self.card, self.most) for item in items]
         return Batch(images.contiguous(memory_format=torch.channels_last), sizes, wanted)
 
     @torch.inference_mode()

@@ -32,7 +32,7 @@ def find(network: Any, images: ImageList, asked: Sequence[Asked]) -> list[Candid
     found = []
     for i, (mine_logits, mine_deltas, wanted) in enumerate(parts):
         # which torchvision reads from the heads
-        heads.score_thresh, heads.nms_thresh = wanted.score_threshold, wanted.nms_iou
+        heads.score_thresh, heads.nms_thresh = wanted.lowest_threshold, wanted.nms_iou
         boxes, scores, labels = heads.postprocess_detections(
             mine_logits, mine_deltas, proposals[i : i + 1], images.image_sizes[i : i + 1]
         )

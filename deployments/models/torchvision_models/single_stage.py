@@ -21,7 +21,7 @@ def find(network: Any, images: ImageList, asked: Sequence[Asked]) -> list[Candid
     found = []
     for i, wanted in enumerate(asked):
         # which torchvision reads from the network
-        network.score_thresh, network.nms_thresh = wanted.score_threshold, wanted.nms_iou
+        network.score_thresh, network.nms_thresh = wanted.lowest_threshold, wanted.nms_iou
         mine: Any = {name: output[i : i + 1] for name, output in outputs.items()}
         mine_anchors: Any = anchors[i : i + 1]
         if isinstance(network, RetinaNet):

@@ -50,7 +50,7 @@ def under(model: Model[Any, Any], spec: ImageSpec) -> Model[Any, Any]:
 
 def answer(model: Model[Any, Any], prepared: Pixels, height: int, width: int) -> Sequence[Found]:
     """The answer for RGB uint8 [h, w, 3] at the card's thresholds, in pixels of a photo of this height and width."""
-    options = replace(OPTIONS[model.card.task](), **model.card.thresholds)  # type: ignore[arg-type]
+    options = OPTIONS[model.card.task]()
     item = Item(prepared, Call(height, width, options, deadline=float("inf"), request_id="compare-preprocessing"))
     return model.finish(item, model.run(model.collate([item]))[0])
 

@@ -5,9 +5,13 @@ import torch
 from deployments.calls import Call, InstanceSegmentationOptions, Item, MaskDetectionOptions, ObjectDetectionOptions
 from deployments.imaging.masks import decode_rle
 from deployments.models.candidates import Asked, Candidates, asked, detections, faces, instances, select
+from deployments.models.card import card_path, read_card
 from deployments.results import Box, Detection, Face
 
 NAMES = ("cat", "dog", "cow")
+FACES = read_card(card_path("face_mask"))
+CARD = read_card(card_path("solov2_people")).model_copy(update={"labels": NAMES, "class_thresholds": {}})
+PICKY = CARD.model_copy(update={"class_thresholds": {"cat": 0.2, "cow": 0.8}})
 ALL = Asked(score_threshold=0.0, nms_iou=None, label_ids=None, most=100)
 
 
@@ -23,20 +27,31 @@ def item(height: int, width: int, sent: tuple[int, int]) -> Item:
 
 def test_what_a_request_leaves_open_is_the_models() -> None:
     thresholds = {"score_threshold": 0.3, "nms_iou": 0.6}
-    assert asked(ObjectDetectionOptions(), thresholds, NAMES, 50) == Asked(0.3, 0.6, None, 50)
-    assert asked(InstanceSegmentationOptions(), {"score_threshold": 0.3}, NAMES, 50) == Asked(0.3, None, None, 50)
+    assert asked(ObjectDetectionOptions(), thresholds, CARD, 50) == Asked(0.3, 0.6, None, 50)
+    assert asked(InstanceSegmentationOptions(), {"score_threshold": 0.3}, CARD, 50) == Asked(0.3, None, None, 50)
 
 
 def test_what_a_request_says_goes_before() -> None:
     thresholds = {"score_threshold": 0.3, "nms_iou": 0.6}
     options = ObjectDetectionOptions(score_threshold=0.0, nms_iou=0.0, classes=("cow", "cat", "yak"), max_objects=0)
-    assert asked(options, thresholds, NAMES, 50) == Asked(0.0, 0.0, (0, 2), 0)
-    assert asked(InstanceSegmentationOptions(max_instances=7), thresholds, NAMES, 50).most == 7
+    assert asked(options, thresholds, CARD, 50) == Asked(0.0, 0.0, (0, 2), 0)
+    assert asked(InstanceSegmentationOptions(max_instances=7), thresholds, CARD, 50).most == 7
+
+
+def test_a_cards_class_thresholds_hold_until_a_request_names_one_for_all() -> None:
+    found = candidates((0, 0, 9, 9, 0.3, 0), (0, 0, 9, 9, 0.4, 1), (0, 0, 9, 9, 0.6, 1), (0, 0, 9, 9, 0.7, 2))
+    for options in (ObjectDetectionOptions(), InstanceSegmentationOptions()):
+        wanted = asked(options, {"score_threshold": 0.5}, PICKY, 50)
+        assert select(found, wanted).scores.tolist() == pytest.approx([0.6, 0.3])
+        assert wanted.lowest_threshold == 0.2
+    wanted = asked(ObjectDetectionOptions(score_threshold=0.65), {"score_threshold": 0.5}, PICKY, 50)
+    assert select(found, wanted).scores.tolist() == pytest.approx([0.7])
+    assert wanted.lowest_threshold == 0.65
 
 
 def test_what_is_asked_of_faces() -> None:
-    assert asked(MaskDetectionOptions(), {"face_threshold": 0.3}, ("MASK",), 50) == Asked(0.3, None, None, 50)
-    assert asked(MaskDetectionOptions(0.6), {"face_threshold": 0.3}, ("MASK",), 50) == Asked(0.6, None, None, 50)
+    assert asked(MaskDetectionOptions(), {"face_threshold": 0.3}, FACES, 50) == Asked(0.3, None, None, 50)
+    assert asked(MaskDetectionOptions(0.6), {"face_threshold": 0.3}, FACES, 50) == Asked(0.6, None, None, 50)
 
 
 def test_of_a_face_with_two_labels_the_better_is_kept() -> None:
@@ -49,7 +64,7 @@ def test_of_a_face_with_two_labels_the_better_is_kept() -> None:
 
 
 def test_a_request_cannot_raise_the_models_bound() -> None:
-    assert asked(ObjectDetectionOptions(max_objects=10**9), {"score_threshold": 0.3}, NAMES, 50).most == 50
+    assert asked(ObjectDetectionOptions(max_objects=10**9), {"score_threshold": 0.3}, CARD, 50).most == 50
 
 
 def test_the_wanted_are_selected_best_first() -> None:

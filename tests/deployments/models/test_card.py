@@ -38,6 +38,20 @@ def test_a_threshold_that_the_task_does_not_have_is_named(tmp_path: Path, thresh
         read_card(tmp_path / "mine.yaml")
 
 
+@pytest.mark.parametrize(
+    ("name", "class_thresholds", "problem"),
+    [
+        ("solov2_people", {"persn": 0.5}, "class_thresholds names 'persn', which is none of the labels"),
+        ("solov2_people", {"person": 1.5}, "class_thresholds.person"),
+        ("face_mask", {"MASK": 0.5}, "mask_detection has no thresholds a class"),
+    ],
+)
+def test_class_thresholds_that_no_card_may_have(name: str, class_thresholds: dict[str, float], problem: str) -> None:
+    document = yaml.safe_load(card_path(name).read_text()) | {"class_thresholds": class_thresholds}
+    with pytest.raises(ValueError, match=problem):
+        ModelCard.model_validate(document)
+
+
 def test_a_misspelt_key_is_named(tmp_path: Path) -> None:
     document = yaml.safe_load(card_path("face_mask").read_text())
     document["image"]["color_ordr"] = document["image"].pop("color_order")

@@ -35,7 +35,7 @@ def eight_pictures() -> list[Picture]:
 
 
 def items(model: Model[Any, Any], pictures: Sequence[Picture]) -> list[Item]:
-    options = OPTIONS[model.card.task](**model.card.thresholds)
+    options = OPTIONS[model.card.task]()
     return [
         Item(
             prepare(np.ascontiguousarray(picture), model.card.image),

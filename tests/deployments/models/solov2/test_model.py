@@ -20,7 +20,7 @@ NETWORK = LIGHT_R18.model_dump(mode="json", exclude_defaults=True)
 def served(folder: Path, weights: str, network: dict[str, Any], labels: list[str]) -> Solov2Model:
     """What a card beside a weights file makes of it."""
     document = yaml.safe_load(card_path("solov2_people").read_text(encoding="utf-8"))
-    document |= {"weights": weights, "network": network, "labels": labels}
+    document |= {"weights": weights, "network": network, "labels": labels, "class_thresholds": {}}
     card = folder / "card.yaml"
     card.write_text(yaml.safe_dump(document), encoding="utf-8")
     model = load(str(card), "instance_segmentation", "cpu", threads=1)
