@@ -10,7 +10,7 @@ RAY_ENV := env -u TMPDIR RAY_USAGE_STATS_ENABLED=0
 # Token authentication stays on, which Ray sets up by itself for the cluster that it starts here: http_options.host keeps
 # only the photos' port on loopback, while Ray's own ports listen on every interface.
 serve: .venv/runtime
-	$(BIN)/maskgraph check serve_config.yaml
+	$(BIN)/maskgraph check --ports serve_config.yaml
 	$(RAY_ENV) $(BIN)/serve run serve_config.yaml
 
 test: .venv/tests

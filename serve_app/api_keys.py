@@ -5,10 +5,13 @@ from collections.abc import Collection, Mapping
 
 
 def carries_key(headers: Mapping[str, str], keys: Collection[str]) -> bool:
-    """Whether ``authorization: Bearer KEY`` or ``x-api-key: KEY`` is there; header names in lower case."""
-    scheme, _, key = headers.get("authorization", "").partition(" ")
-    given = key.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+    """Whether ``authorization: Bearer KEY`` or ``x-api-key: KEY`` is there; header names in lower case.
+
+    Either will do: a gateway's own token in one place does not hide a key in the other.
+    """
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    given = [headers.get("x-api-key", ""), token.strip() if scheme.lower() == "bearer" else ""]
     # Header bytes are read as Latin-1, keys are written in UTF-8.
-    sent = given.encode("latin-1", errors="replace")
+    sent = [value.encode("latin-1", errors="replace") for value in given]
     # Every key is compared, so that the time taken tells nothing of which one was close.
-    return sum(hmac.compare_digest(sent, key.encode()) for key in keys) > 0
+    return sum(hmac.compare_digest(value, key.encode()) for value in sent for key in keys) > 0

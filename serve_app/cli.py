@@ -27,11 +27,16 @@ def maskgraph() -> None:
 @app.command()
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Serve configs or RayService resources.")],
+    elsewhere: Annotated[bool, typer.Option(help="For another machine: its cards and keys need not be here.")] = False,
+    ports: Annotated[bool, typer.Option(help="The ports must be free, as before a start.")] = False,
 ) -> None:
-    """Name every misspelt, unknown or wrongly typed key of Serve configs, which Ray itself mostly ignores."""
+    """Name every misspelt, unknown or wrongly typed key of Serve configs, which Ray itself mostly ignores.
+
+    Then what they need and this machine has not: model cards, weights, API keys.
+    """
     from serve_app.commands.check import check as run
 
-    if not run(files):
+    if not run(files, elsewhere=elsewhere, ports=ports):
         raise typer.Exit(1)
 
 

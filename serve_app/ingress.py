@@ -77,7 +77,7 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> Any:
         protocols = [HTTP_PROTOCOLS[dialect] for dialect in self.settings.dialects if dialect in HTTP_PROTOCOLS]
-        return create_app(self.pipeline, self.limits, protocols, self.api_keys)
+        return create_app(self.pipeline, self.limits, protocols, self.api_keys, self.settings.cors_origins)
 
     ServerLive = delegated("open_inference", "open_inference", "ServerLive")
     ServerReady = delegated("open_inference", "open_inference", "ServerReady")

@@ -44,6 +44,8 @@ class Settings(BaseModel):
     """Images that one ingress replica holds decoded at once."""
     api_keys_env: str | None = None
     """Name of an environment variable with comma-separated keys; requests must then carry one."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may read answers in a browser, such as ``https://photos.example``; ``*`` for every one."""
     dialects: tuple[Dialect, ...] = get_args(Dialect)
     """The protocols that are served; ``kserve`` is KServe V1 and TensorFlow Serving over REST, ``tf_serving`` gRPC."""
 

@@ -126,5 +126,8 @@ def card_path(reference: str) -> Path:
     path = Path(reference) if reference.endswith((".yaml", ".yml")) else EMBEDDED / f"{reference}.yaml"
     if not path.is_file():
         embedded = ", ".join(sorted(card.stem for card in EMBEDDED.glob("*.yaml")))
-        raise ValueError(f"no model card {reference!r}; embedded models: {embedded}; otherwise give a .yaml file")
+        looked = "" if path.parent == EMBEDDED else f" at {path.absolute()}"
+        raise ValueError(
+            f"no model card {reference!r}{looked}; embedded models: {embedded}; otherwise give the path of a .yaml file"
+        )
     return path

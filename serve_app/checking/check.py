@@ -1,8 +1,9 @@
 """Strict check of Serve configs. Ray ignores most keys that it does not know; here each is a problem with its place."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -28,17 +29,24 @@ DEPLOYMENTS: dict[str, Task | None] = {
 """The deployments of our application; those of a task take a ``user_config``."""
 
 
-def check_file(path: FilePath) -> list[Problem]:
+Look = Callable[[Mapping[str, Any]], Iterator[Problem]]
+"""Finds what a sound config needs and this machine has not; see ``machine``."""
+
+
+def check_file(path: FilePath, looks: Sequence[Look] = ()) -> list[Problem]:
     """Everything wrong with a Serve config, or with the Serve configs inside a file of RayService resources."""
     try:
         with path.open("rb") as file:
-            return check_text(file.read(MAX_BYTES + 1))
+            return check_text(file.read(MAX_BYTES + 1), looks)
     except OSError as error:
-        return [Problem((), f"cannot be read: {error.strerror}")]
+        return [Problem((), f"{path.absolute()} cannot be read: {error.strerror}")]
 
 
-def check_text(text: bytes | str) -> list[Problem]:
-    """As :func:`check_file`, of the text itself. Problems come in the order of their lines."""
+def check_text(text: bytes | str, looks: Sequence[Look] = ()) -> list[Problem]:
+    """As :func:`check_file`, of the text itself. Problems come in the order of their lines.
+
+    ``looks`` are taken once a config is sound; resources for KubeRay name another machine's files, so there are none.
+    """
     try:
         documents = read_documents(text)
     except UnreadableYaml as error:
@@ -50,11 +58,14 @@ def check_text(text: bytes | str) -> list[Problem]:
     elif len(documents) > 1:
         problems = [Problem((), "more than one YAML document", documents[1].line(()))]
     else:
-        problems = _located(documents[0], _config_problems(documents[0].value))
+        (document,) = documents
+        problems = _located(document, _config_problems(document.value))
+        if not problems:
+            problems = _located(document, chain.from_iterable(look(document.value) for look in looks))
     return sorted(problems, key=lambda problem: problem.line or 0)
 
 
-def _located(document: Document, problems: Iterator[Problem]) -> list[Problem]:
+def _located(document: Document, problems: Iterable[Problem]) -> list[Problem]:
     """Give problems their lines, beside those of the document itself."""
     return document.problems + [Problem(each.path, each.message, document.line(each.path)) for each in problems]
 
@@ -95,8 +106,7 @@ def _application_problems(application: dict[str, Any]) -> Iterator[Problem]:
     for index, name in enumerate(names):
         if name is not None and name in names[:index]:
             yield Problem(("deployments", index, "name"), "an earlier entry has this name already")
-    import_path = application.get("import_path")
-    if not isinstance(import_path, str) or import_path.replace(":", ".") != OUR_APPLICATION.replace(":", "."):
+    if not _is_ours(application):
         return
     arguments = application.get("args", {})
     if isinstance(arguments, dict):
@@ -106,6 +116,18 @@ def _application_problems(application: dict[str, Any]) -> Iterator[Problem]:
     for index, deployment in enumerate(deployments):
         for problem in _deployment_problems(deployment, has_objects):
             yield problem.under(("deployments", index))
+
+
+def _is_ours(application: Mapping[str, Any]) -> bool:
+    import_path = application.get("import_path")
+    return isinstance(import_path, str) and import_path.replace(":", ".") == OUR_APPLICATION.replace(":", ".")
+
+
+def applications_of_ours(config: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Index and arguments of each application of a sound config that this project builds."""
+    for index, application in enumerate(_mappings(config.get("applications"))):
+        if _is_ours(application):
+            yield index, application.get("args") or {}
 
 
 def _deployment_problems(deployment: dict[str, Any], has_objects: bool) -> Iterator[Problem]:

@@ -1,15 +1,18 @@
 """Puts the HTTP side together: the protocols asked for, health, documentation, keys."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from fastapi import APIRouter, FastAPI
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
 from serve_app.http import service
 from serve_app.http.auth import ApiKeys
 from serve_app.http.errors import ErrorBoundary, RequestError, error_response
+from serve_app.http.head import HeadAsGet
+from serve_app.http.prefix import RootOfPrefix
 from serve_app.http.request_id import RequestId
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
@@ -19,8 +22,17 @@ Routes = Callable[[Pipeline, Limits], APIRouter]
 CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
-def create_app(pipeline: Pipeline, limits: Limits, protocols: Iterable[Routes], api_keys: frozenset[str]) -> FastAPI:
-    """The HTTP application with the routes of these protocols; without ``api_keys`` it is open."""
+def create_app(
+    pipeline: Pipeline,
+    limits: Limits,
+    protocols: Iterable[Routes],
+    api_keys: frozenset[str],
+    cors_origins: Sequence[str] = (),
+) -> FastAPI:
+    """The HTTP application with the routes of these protocols; without ``api_keys`` it is open.
+
+    Pages from ``cors_origins`` may read its answers in a browser; ``*`` stands for every page.
+    """
     app = FastAPI(
         title="Maskgraph",
         version="1",
@@ -36,6 +48,17 @@ def create_app(pipeline: Pipeline, limits: Limits, protocols: Iterable[Routes], 
     if api_keys:
         app.add_middleware(ApiKeys, keys=api_keys)
     app.add_middleware(ErrorBoundary)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(RootOfPrefix)
+    if cors_origins:  # outside of the keys: a browser's preflight carries none
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+            max_age=600,
+        )
     app.add_middleware(RequestId)  # added last, so outermost: errors carry the id too
     return app
 

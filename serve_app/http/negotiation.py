@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 
 _RANGE = re.compile(r"\s*([^\s;,/]+)/([^\s;,]+)\s*(?:;(.*))?", re.DOTALL)
-_QUALITY = re.compile(r"\s*q\s*=\s*(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*", re.IGNORECASE)
+# The zero before the point may be missing, as Java's own client writes it.
+_QUALITY = re.compile(r"\s*q\s*=\s*(0?\.[0-9]{1,3}|0\.?|1(?:\.0{0,3})?)\s*", re.IGNORECASE)
 
 
 def best_offer(accept: str, offers: Sequence[str]) -> str | None:
@@ -18,16 +19,36 @@ def best_offer(accept: str, offers: Sequence[str]) -> str | None:
     """
     if not accept.strip():
         return offers[0]
-    ranges = [parsed for text in accept.split(",") if (parsed := _parse(text))]
+    ranges = _ranges(accept)
     best, best_rank = None, (0.0, -1)
     for offer in offers:
-        matching = [(exactness, quality) for media, quality in ranges if (exactness := _exactness(media, offer)) >= 0]
-        if not matching:
-            continue
-        exactness, quality = max(matching)
+        exactness, quality = _rank(ranges, offer)
         if quality > 0 and (quality, exactness) > best_rank:
             best, best_rank = offer, (quality, exactness)
     return best
+
+
+def best_form(accept: str, usual: str, others: Sequence[str]) -> str | None:
+    """As ``best_offer``, but the usual type goes before all others wherever ``*/*`` allows it.
+
+    HTTP libraries send lists of their own that name pictures and end in ``*/*``: only who leaves that out, or names the
+    usual type with less quality, asks for another one.
+
+    >>> best_form("text/html, image/jpeg, */*; q=.2", "application/json", ["image/jpeg"])
+    'application/json'
+    """
+    exactness, quality = _rank(_ranges(accept), usual)
+    return usual if exactness == 0 and quality > 0 else best_offer(accept, (usual, *others))
+
+
+def _ranges(accept: str) -> list[tuple[str, float]]:
+    return [parsed for text in accept.split(",") if (parsed := _parse(text))]
+
+
+def _rank(ranges: Sequence[tuple[str, float]], offer: str) -> tuple[int, float]:
+    """Exactness and quality of the range that speaks of an offer; (-1, 0) where none does."""
+    matching = [(exactness, quality) for media, quality in ranges if (exactness := _exactness(media, offer)) >= 0]
+    return max(matching, default=(-1, 0.0))
 
 
 def _parse(text: str) -> tuple[str, float] | None:

@@ -12,6 +12,8 @@ KEYS = ("alpha", "schlüssel")
         {"authorization": "Bearer alpha"},
         {"authorization": "bearer  alpha"},
         {"x-api-key": "schlüssel".encode().decode("latin-1")},
+        {"x-api-key": "alpha", "authorization": "Bearer a gateway's own token"},
+        {"x-api-key": "a gateway's own token", "authorization": "Bearer alpha"},
     ],
 )
 def test_a_key_admits(headers: dict[str, str]) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,7 +41,8 @@ def local_weights(card: ModelCard, folder: Path) -> Path:
         return fetch(card.weights, card.sha256)
     path = folder / card.weights
     if not path.is_file():
-        raise ValueError(f"model card {card.name}: there is no weights file {path}")
+        host = socket.gethostname()
+        raise ValueError(f"model card {card.name}: there is no weights file {path.absolute()} on {host}")
     if card.sha256 and (found := file_sha256(path)) != card.sha256:
         raise ValueError(f"model card {card.name}: {path} has sha256 {found}, expected {card.sha256}")
     return path

@@ -16,7 +16,7 @@ from serve_app.http.limits import check_image_count
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, EncodedImage
 from serve_app.protocols.pixels import check_batch_shape, from_floats
-from serve_app.protocols.served_models import IMAGES, OTHER_NAMES_OF_IMAGES, PICTURE, SIGNATURE, ServedModel
+from serve_app.protocols.served_models import IMAGES, OTHER_NAMES_OF_IMAGES, PICTURE, ServedModel
 
 MAX_JSON_VALUES = 4_000_000
 """Of one body, enough for pixels of a megapixel as numbers; each takes some sixty bytes of memory."""
@@ -48,11 +48,10 @@ def parse(data: bytes, model: ServedModel, limits: Limits, labels: Mapping[Task,
     Raises RequestError 400 for what is malformed or unknown, 413 over a limit.
     """
     content = _load(data)
-    signature = content.get("signature_name", "")
-    if not isinstance(signature, str):
+    # Every model has one signature: whatever a client's model called its own, the answer is the same.
+    signature = content.get("signature_name")
+    if signature is not None and not isinstance(signature, str):
         raise _bad("'signature_name' key must be a string value")
-    if signature not in ("", SIGNATURE):
-        raise _bad(f'Serving signature key "{signature[:100]}" not found; the signature is {SIGNATURE}')
     if ("instances" in content) == ("inputs" in content):
         raise _bad('Expected exactly one of the keys "inputs" and "instances" in the request body')
     key = "instances" if "instances" in content else "inputs"
@@ -113,13 +112,14 @@ def _wanted(model: ServedModel, output_filter: object) -> list[str]:
 
 def _image(item: object, number: int, limits: Limits) -> Image:
     if isinstance(item, dict) and "b64" not in item:
+        item = _without_key(item)
         if len(item) != 1 or next(iter(item)) not in IMAGE_KEYS:
             names = ", ".join(str(name)[:40] for name in list(item)[:5]) or "none"
             known = ", ".join(IMAGE_KEYS)
             raise _bad(f"must hold one key of {known}, not {names}; options belong into parameters", number)
         item = item[next(iter(item))]
     if isinstance(item, dict):
-        if set(item) != {"b64"}:
+        if set(_without_key(item)) != {"b64"}:
             raise _bad('a picture file must be {"b64": "<base64>"}', number)
         return EncodedImage(decode_base64(item["b64"], number))
     if isinstance(item, list):
@@ -128,6 +128,11 @@ def _image(item: object, number: int, limits: Limits) -> Image:
         except ValueError as error:
             raise _bad(str(error), number) from None
     raise _bad('must be {"b64": "<base64>"} or pixels [H][W][3]', number)
+
+
+def _without_key(item: dict[str, Any]) -> dict[str, Any]:
+    """KServe's samples number their instances with ``key``, as models that were exported to return it want."""
+    return {name: value for name, value in item.items() if name != "key"}
 
 
 def _pixels(rows: list[Any], limits: Limits) -> NDArray[np.uint8]:

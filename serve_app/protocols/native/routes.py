@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serve_app.http.errors import PRECEDENCE, RequestError, error_response, from_failures, refusals_as
-from serve_app.http.negotiation import best_offer
+from serve_app.http.negotiation import best_form
 from serve_app.limits import Limits
 from serve_app.pipeline import Analysis, AnalyzeRequest, ImageAnalysis, Pipeline, milliseconds_since
 from serve_app.protocols.native.answer import Picture, PictureFormat, annotated, write_answer
@@ -41,7 +41,7 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
 
 
 async def _respond(request: Request, pipeline: Pipeline, limits: Limits) -> Response:
-    media_type = best_offer(",".join(request.headers.getlist("accept")), (JSON, *PICTURES))
+    media_type = best_form(",".join(request.headers.getlist("accept")), JSON, tuple(PICTURES))
     if media_type is None:
         raise RequestError(406, "not_acceptable", f"Accept allows none of {JSON}, {', '.join(PICTURES)}")
     format = PICTURES.get(media_type)

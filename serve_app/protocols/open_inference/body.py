@@ -14,7 +14,14 @@ import orjson
 from serve_app.http.dialect import decode_base64
 from serve_app.http.errors import RequestError
 from serve_app.pipeline import EncodedImage
-from serve_app.protocols.open_inference.inference import INPUT, OpenInference, Parameter, bad_input
+from serve_app.protocols.open_inference.inference import (
+    HINTS,
+    INPUT,
+    OpenInference,
+    Parameter,
+    bad_input,
+    check_tensor_parameters,
+)
 from serve_app.protocols.open_inference.tensors import Image, Tensor, images_from_raw, images_from_values
 
 MAX_JSON_VALUES = 4_000_000
@@ -97,10 +104,17 @@ def _load(data: memoryview) -> dict[str, Any]:
     return content
 
 
-def _parameters(holder: Mapping[str, Any], where: str) -> dict[str, Any]:
-    parameters = holder.get("parameters", {})
+def _object_of_parameters(holder: Mapping[str, Any], where: str) -> dict[str, Any]:
+    parameters = holder.get("parameters")
+    if parameters is None:  # left out, or null as clients write it that serialise every field
+        return {}
     if not isinstance(parameters, dict):
         raise _bad(f"the parameters of {where} must be an object")
+    return parameters
+
+
+def _parameters(holder: Mapping[str, Any], where: str) -> dict[str, Any]:
+    parameters = {name: value for name, value in _object_of_parameters(holder, where).items() if name not in HINTS}
     for name, value in parameters.items():
         if type(value) not in (bool, int, float, str):
             raise _bad(f"parameter {name[:100]!r} of {where} must be a string, a number, true or false")
@@ -108,14 +122,16 @@ def _parameters(holder: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _only_parameter(holder: Mapping[str, Any], where: str, known: str, kind: type) -> Any:
-    """The value of the one parameter that a tensor may have, or None."""
-    parameters = _parameters(holder, where)
-    for name, value in parameters.items():
-        if name != known:
-            raise _bad(f"parameter {name[:100]!r} of {where} is not supported; the only one is {known}")
-        if type(value) is not kind:
-            raise _bad(f"parameter {known} of {where} must be of type {kind.__name__}")
-    return parameters.get(known)
+    """The value of the one parameter of a tensor that means something here, or None.
+
+    Others are optional by the protocol: clients of other servers send ``content_type`` and the like.
+    """
+    parameters = _object_of_parameters(holder, where)
+    check_tensor_parameters(parameters, where)
+    value = parameters.get(known)
+    if known in parameters and type(value) is not kind:
+        raise _bad(f"parameter {known} of {where} must be of type {kind.__name__}")
+    return value
 
 
 def _objects(content: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ Triton's extensions, https://github.com/triton-inference-server/server/tree/main
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from deployments.models.card import Task
@@ -27,8 +27,10 @@ SERVER_VERSION = "1"
 EXTENSIONS = ("binary_tensor_data", "parameters", "model_repository", "model_configuration", "statistics")
 PLATFORM = "ray_serve"
 INPUT = "images"
-HINTS = ("priority", "sequence_id", "sequence_start", "sequence_end", "headers")
-"""Triton's parameters for schedulers that are not used here: taken, and of no effect, like ``triton_...``."""
+HINTS = ("priority", "sequence_id", "sequence_start", "sequence_end", "headers", "content_type")
+"""Of requests, for Triton's schedulers and MLServer's codecs: taken, and of no effect, like ``triton_...``."""
+NOT_OFFERED = ("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size", "classification")
+"""Parameters of tensors, by Triton's extensions, without which the answer would not be the one that was asked for."""
 PRECEDENCE = (
     "unreadable_image",
     "unsupported_format",
@@ -206,6 +208,13 @@ def bad_input(error: ValueError) -> InferenceError:
 def known_parameters(model: ServedModel) -> list[str]:
     """The parameters that a model acts on; ``timeout`` is in microseconds."""
     return [*model.options(), "timeout"]
+
+
+def check_tensor_parameters(names: Iterable[str], where: str) -> None:
+    """Raise InferenceError for a parameter of a tensor that cannot be passed over; others are optional."""
+    for name in names:
+        if name in NOT_OFFERED:
+            raise InferenceError("bad_request", f"parameter {name!r} of {where} is not supported")
 
 
 def wanted_outputs(model: ServedModel, names: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ The class is plain; whoever serves it gives each method the request, as the byte
 the code and details that the context holds when a method raises.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from functools import wraps
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from serve_app.protocols.open_inference.inference import (
     OpenInference,
     Parameter,
     bad_input,
+    check_tensor_parameters,
 )
 from serve_app.protocols.open_inference.protos import open_inference_pb2 as pb
 from serve_app.protocols.open_inference.tensors import (
@@ -51,9 +52,6 @@ CODES = {
 PARSED_INLINE = 64 * 1024
 """Bytes of a request up to which a thread's hand-over costs more than it spares others; health must not queue, too."""
 CONTENTS = {"BYTES": "bytes_contents", "FP32": "fp32_contents", "INT64": "int64_contents", "UINT8": "uint_contents"}
-INPUT_PARAMETERS = ("binary_data_size",)
-OUTPUT_PARAMETERS = ("binary_data",)
-"""Parameters of REST that clients of both transports send here, too; of no effect."""
 
 Q = TypeVar("Q", bound=Message)
 A = TypeVar("A", bound=Message)
@@ -143,7 +141,7 @@ class OpenInferenceService:
         on_thread = self.service.pipeline.on_thread
         names = [output.name for output in request.outputs]
         for output in request.outputs:
-            check_parameters(output.parameters, OUTPUT_PARAMETERS, f"output {output.name[:100]!r}")
+            check_tensor_parameters(output.parameters, f"output {output.name[:100]!r}")
         metadata = metadata_of(grpc_context)
         infer = InferRequest(
             request.model_name,
@@ -205,7 +203,7 @@ def read_images(request: pb.ModelInferRequest, service: OpenInference) -> list[I
     tensor = request.inputs[0]
     shape = list(tensor.shape)
     service.check_input(request.model_name, tensor.name, tensor.datatype, shape)
-    check_parameters(tensor.parameters, INPUT_PARAMETERS, f"input {INPUT}")
+    check_tensor_parameters(tensor.parameters, f"input {INPUT}")
     given = tensor.contents.ListFields()
     try:
         if request.raw_input_contents:
@@ -229,13 +227,6 @@ def read_parameters(request: pb.ModelInferRequest) -> dict[str, Parameter]:
             raise InferenceError("bad_request", f"parameter {name[:100]!r} has no value")
         parameters[name] = getattr(parameter, choice)
     return parameters
-
-
-def check_parameters(given: Iterable[str], known: Sequence[str], where: str) -> None:
-    """Raise InferenceError for a parameter of a tensor that is not known."""
-    for name in given:
-        if name not in known:
-            raise InferenceError("bad_request", f"parameter {name[:100]!r} of {where} is not supported")
 
 
 def write_outputs(response: pb.ModelInferResponse, tensors: Sequence[Tensor], raw: bool) -> None:

@@ -43,6 +43,14 @@ class Arguments(BaseModel):
     images: list[str]
     visualization: bool = Field(False, strict=False)
     """PaddleHub saves a picture on the server; here it changes nothing."""
+    batch_size: int = Field(1, ge=1)
+    """Changes nothing: batches form across requests."""
+    use_gpu: bool = Field(False, strict=False)
+    """Changes nothing: the operator chooses the device."""
+    visualize: bool | None = Field(None, strict=False)
+    """This and the next two are PaddleX 3's names, which its clients send along; they change nothing."""
+    file_type: int | None = Field(None, alias="fileType")
+    log_id: str | None = Field(None, alias="logId")
 
 
 class MaskArguments(Arguments):
@@ -53,10 +61,6 @@ class MaskArguments(Arguments):
     """The detector always looks on several scales; here it only makes coordinates floats, as PaddleHub does."""
     shrink: float = Field(0.5, gt=0)
     """Changes nothing: the detector's input size is fixed by its card."""
-    batch_size: int = Field(1, ge=1)
-    """Changes nothing: batches form across requests."""
-    use_gpu: bool = Field(False, strict=False)
-    """Changes nothing: the operator chooses the device."""
 
 
 class Solov2Arguments(Arguments):

@@ -335,16 +335,16 @@ def test_the_command_names_each_problem_and_fails(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
     good.write_text(yaml.safe_dump(CONFIG))
     bad.write_text("applications: []\nhttp_option: {}\n")
-    result = CliRunner().invoke(cli.app, ["check", str(good), str(bad), str(tmp_path / "none.yaml")])
+    result = CliRunner().invoke(cli.app, ["check", "--elsewhere", str(good), str(bad), str(tmp_path / "none.yaml")])
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
         f"{good}: ok",
         f"{bad}:2: http_option: unknown key; did you mean http_options?",
-        f"{tmp_path / 'none.yaml'}: cannot be read: No such file or directory",
+        f"{tmp_path / 'none.yaml'}: {tmp_path / 'none.yaml'} cannot be read: No such file or directory",
     ]
 
 
 def test_the_command_accepts_a_valid_file(tmp_path: Path) -> None:
     good = tmp_path / "good.yaml"
     good.write_text(yaml.safe_dump(CONFIG))
-    assert CliRunner().invoke(cli.app, ["check", str(good)]).exit_code == 0
+    assert CliRunner().invoke(cli.app, ["check", "--elsewhere", str(good)]).exit_code == 0

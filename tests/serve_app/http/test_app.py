@@ -210,3 +210,44 @@ async def test_health_needs_no_key(locked: FastAPI) -> None:
     async with client_of(locked) as client:
         assert (await client.get("/livez")).status_code == 200
         assert (await client.get("/readyz")).status_code == 200
+
+
+PREFLIGHT = {"Origin": "https://photos.example", "Access-Control-Request-Method": "POST"}
+
+
+async def test_other_origins_are_refused_by_default(client: httpx.AsyncClient, photo: bytes) -> None:
+    assert (await client.options("/analyze", headers=PREFLIGHT)).status_code == 405
+    answer = await client.post("/analyze", content=photo, headers={**PNG, "Origin": "https://photos.example"})
+    assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_listed_origins_may_read_answers(pipeline: Pipeline, limits: Limits, photo: bytes) -> None:
+    origins = ["https://photos.example"]
+    async with client_of(create_app(pipeline, limits, [native.routes], frozenset({"key"}), origins)) as client:
+        asked = await client.options(
+            "/analyze", headers={**PREFLIGHT, "Access-Control-Request-Headers": "x-api-key, content-type"}
+        )
+        assert asked.status_code == 200
+        assert asked.headers["access-control-allow-origin"] == "https://photos.example"
+        assert "x-api-key" in asked.headers["access-control-allow-headers"]
+        refused = await client.options("/analyze", headers={**PREFLIGHT, "Origin": "https://else.example"})
+        assert refused.status_code == 400
+        headers = {**PNG, "X-API-Key": "key", "Origin": "https://photos.example"}
+        answer = await client.post("/analyze", content=photo, headers=headers)
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == "https://photos.example"
+        unknown = await client.post("/analyze", content=photo, headers={**PNG, "Origin": "https://photos.example"})
+        assert unknown.status_code == 401
+        assert unknown.headers["access-control-allow-origin"] == "https://photos.example"
+
+
+@pytest.mark.parametrize("path", ["/photos", "/photos/"])
+async def test_behind_a_prefix(app: FastAPI, photo: bytes, path: str) -> None:
+    transport = httpx.ASGITransport(app, root_path="/photos")
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        assert (await client.get(path)).json()["status"] == "alive"
+        page = await client.get("/photos/docs")
+        assert page.status_code == 200
+        document = await client.get("/photos/openapi.json")
+        assert document.json()["servers"] == [{"url": "/photos"}]
+        assert (await client.post("/photos/analyze", content=photo, headers=PNG)).status_code == 200

@@ -335,7 +335,6 @@ BODIES: dict[str, tuple[Any, int, str]] = {
     "pixels above 255": ({"instances": [[[[1, 2, 256]]]]}, 400, "from 0 to 255"),
     "pixels from 0 to 1": ({"instances": [[[[0.5, 0.25, 1]]]]}, 400, "0 to 1"),
     "a signature number": ({"instances": [PIXEL], "signature_name": 100}, 400, "'signature_name' key must be a string"),
-    "an unknown signature": ({"instances": [PIXEL], "signature_name": "classify"}, 400, "classify"),
     "parameters a list": ({"instances": [PIXEL], "parameters": []}, 400, "parameters must be an object"),
     "unknown option": ({"instances": [PIXEL], "parameters": {"treshold": 1}}, 400, "treshold"),
     "another model's option": ({"instances": [PIXEL], "parameters": {"max_instances": 1}}, 400, "max_instances"),
@@ -488,3 +487,20 @@ async def test_no_bytes_are_a_fault_of_ours(client: httpx.AsyncClient, body: byt
     answer = await client.post(f"{ANALYZE}:predict", content=body)
     assert answer.status_code == 400
     assert list(answer.json()) == ["error"]
+
+
+@pytest.mark.parametrize(
+    "instance",
+    [
+        lambda file: {"key": "1", "image": file},
+        lambda file: {"image": {**file, "key": 7}},
+        lambda file: {**file, "key": None},
+    ],
+)
+@pytest.mark.parametrize("signature", [None, "", "serving_default", "predict_images"])
+async def test_what_other_models_take_is_ignored(
+    client: httpx.AsyncClient, photo: bytes, instance: Callable[[Any], Any], signature: str | None
+) -> None:
+    item = instance({"b64": base64.b64encode(photo).decode()})
+    (found,) = await predictions(client, FACES, {"instances": [item], "signature_name": signature})
+    assert found["detection_class_names"] == ["MASK"]

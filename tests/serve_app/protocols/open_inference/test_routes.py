@@ -429,7 +429,14 @@ MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
     "output without a name": ({"outputs": [{}]}, "the name of each of outputs must be a string"),
     "unknown output": ({"outputs": [{"name": "boxes"}]}, "unexpected output 'boxes' for model analyze; its outputs"),
     "output twice": ({"outputs": [{"name": "errors"}] * 2}, "more than once"),
-    "unknown output parameter": ({"outputs": [{"name": "errors", "parameters": {"classification": 3}}]}, "only one is"),
+    "classes instead of tensors": (
+        {"outputs": [{"name": "errors", "parameters": {"classification": 3}}]},
+        "parameter 'classification' of output 'errors' is not supported",
+    ),
+    "shared memory": (
+        {"tensor_parameters": {"shared_memory_region": "a", "shared_memory_byte_size": 4}},
+        "parameter 'shared_memory_region' of input images is not supported",
+    ),
     "binary_data of a number": ({"outputs": [{"name": "errors", "parameters": {"binary_data": 1}}]}, "type bool"),
 }
 
@@ -633,3 +640,21 @@ async def test_a_third_model_where_it_is_configured(
         labels, boxes = (await three.post(f"{path}/infer", json=body)).json()["outputs"]
     assert labels["data"] == ["bottle", "cup"]
     assert (boxes["shape"], boxes["data"][:4]) == ([2, 4], [8, 12, 24, 36])
+
+
+async def test_parameters_for_other_servers_codecs_are_ignored(client: httpx.AsyncClient, photo: bytes) -> None:
+    plain = await client.post("/v2/models/analyze/infer", json=infer_json(photo))
+    codecs = {"content_type": "base64", "headers": {"x": "y"}}
+    request = infer_json(
+        photo,
+        tensor_parameters={"content_type": "pillow_image", "headers": {}, "mine": [1, {"a": None}]},
+        parameters=codecs,
+        outputs=[{"name": "errors", "parameters": {"content_type": "str", "mine": []}}],
+    )
+    answer = await client.post("/v2/models/analyze/infer", json=request)
+    assert answer.status_code == plain.status_code == 200
+    assert [tensor["name"] for tensor in answer.json()["outputs"]] == ["errors"]
+    nulls = await client.post(
+        "/v2/models/analyze/infer", json=infer_json(photo, tensor_parameters=None, parameters=None)
+    )
+    assert nulls.json()["outputs"] == plain.json()["outputs"]

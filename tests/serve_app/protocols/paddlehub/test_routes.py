@@ -107,6 +107,19 @@ async def test_several_pictures_none_and_no_face(client: httpx.AsyncClient, face
     assert (await client.post(MASK, json={"images": []})).text == '{"msg":"","results":[],"status":"000"}\n'
 
 
+@pytest.mark.parametrize("module", [MASK, SOLOV2])
+async def test_what_newer_clients_add_changes_nothing(client: httpx.AsyncClient, photo: bytes, module: str) -> None:
+    extras = {"visualize": False, "fileType": 1, "logId": "a", "use_gpu": False, "batch_size": 2}
+    answers = [
+        (await client.post(module, json={"images": [b64(photo)], **more})).json()
+        for more in ({}, extras, {"visualize": None})
+    ]
+    for answer in answers:
+        assert answer["status"] == "000", answer["msg"]
+    if module == SOLOV2:
+        assert answers[0] == answers[1] == answers[2]
+
+
 async def test_documented_arguments_of_the_mask_module(
     client: httpx.AsyncClient, faces: FakeBranch, photo: bytes
 ) -> None:

@@ -1,0 +1,63 @@
+"""What a Serve config needs of the machine that it starts on: model cards, their weights, keys, free ports."""
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from deployments.models.card import card_path, read_card
+from serve_app.checking.check import applications_of_ours
+from serve_app.checking.marked_yaml import Problem
+from serve_app.settings import Settings
+
+PORTS = {"http_options": ("0.0.0.0", 8000), "grpc_options": ("0.0.0.0", 9000)}
+"""Where Serve listens if a config names no host or port; its gRPC server takes every interface."""
+
+
+def missing_files(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Model cards, weights and keys of a sound config that are not here."""
+    for index, arguments in applications_of_ours(config):
+        settings = Settings.model_validate(arguments)
+        place = ("applications", index, "args")
+        for task, reference in settings.cards().items():
+            if message := _missing(reference):
+                yield Problem((*place, task) if task in arguments else place, message)
+        if settings.api_keys_env and not os.environ.get(settings.api_keys_env, "").strip(", "):
+            yield Problem((*place, "api_keys_env"), f"the environment has no keys in {settings.api_keys_env}")
+
+
+def _missing(reference: str) -> str | None:
+    """What lacks of the card that a setting names, if anything."""
+    try:
+        path = card_path(reference)
+        card = read_card(path)
+    except (ValueError, OSError) as error:
+        return str(error)
+    weights = path.parent / card.weights
+    if card.weights_are_remote or weights.is_file():
+        return None
+    return f"model card {path}: there is no weights file {weights.absolute()}"
+
+
+def taken_ports(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Ports that another process listens on already."""
+    for section, (host, port) in PORTS.items():
+        options = config.get(section)
+        if options is None and section == "grpc_options":
+            continue
+        options = options or {}
+        host, port = options.get("host", host), options.get("port", port)
+        if not _is_free(host, port):
+            place = (section, "port") if "port" in options else (section,)
+            yield Problem(place, f"port {port} on {host} is taken: stop what listens there, or choose another port")
+
+
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
