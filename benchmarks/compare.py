@@ -9,6 +9,7 @@ import asyncio
 import json
 import platform
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,7 +58,7 @@ def main(
             sets["mix"] = Photos(photos.mixed(), Path(folder, "mix"))
         levels = [Level(name, clients=number) for name in sets for number in integers(clients)]
         levels += [Level("one size", share=percent / 100) for percent in integers(shares)]
-        started, rows, skipped = asyncio.run(run([known[name]() for name in chosen], sets, levels, seconds, rounds))
+        started, rows, skipped = asyncio.run(run({name: known[name] for name in chosen}, sets, levels, seconds, rounds))
     rows = over_rounds(rows)
     console.print(memory_table(started), load_table(rows))
     output.mkdir(parents=True, exist_ok=True)
@@ -73,20 +74,24 @@ def integers(text: str) -> list[int]:
 
 
 async def run(
-    contenders: list[Contender], sets: dict[str, Photos], levels: list[Level], seconds: float, rounds: int
+    contenders: dict[str, Callable[[], Contender]],
+    sets: dict[str, Photos],
+    levels: list[Level],
+    seconds: float,
+    rounds: int,
 ) -> tuple[list[Started], list[Measurement], dict[str, str]]:
     """Start all, measure by turns, stop all; those that could not start are in the last, with the reason."""
     started: list[Started] = []
     rows: list[Measurement] = []
     skipped: dict[str, str] = {}
     try:
-        for contender in contenders:
+        for name, make in contenders.items():
             try:
-                started.append(await start(contender))
-                console.print(f"{contender.name}: ready after {started[-1].ready_s:.1f} s")
+                started.append(await start(make()))
+                console.print(f"{name}: ready after {started[-1].ready_s:.1f} s")
             except Skipped as reason:
-                skipped[contender.name] = str(reason)
-                console.print(f"{contender.name}: skipped, {reason}")
+                skipped[name] = str(reason)
+                console.print(f"{name}: skipped, {reason}")
         for each in started:
             for bodies in sets.values():
                 await warm(each, bodies)

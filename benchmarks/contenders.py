@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -136,7 +137,10 @@ class Floor:
 
 
 class HttpServer:
-    """A server that takes a photo as the body of POST /analyze."""
+    """A server of POST /analyze.
+
+    encode: a photo's request body and its content type; wrong: what is amiss with the body of a 200, if anything.
+    """
 
     most_clients: int | None = None
 
@@ -146,11 +150,14 @@ class HttpServer:
         server: Subprocess,
         url: str,
         ready: str,
+        *,
+        encode: Callable[[bytes], tuple[bytes, str]] = lambda photo: (photo, "image/jpeg"),
         wrong: Callable[[bytes], str | None] = lambda body: None,
     ) -> None:
         self.name = name
         self.description = shlex.join(server.command)
-        self.server, self.url, self.ready, self.wrong = server, url, ready, wrong
+        self.server, self.url, self.ready = server, url, ready
+        self.encode, self.wrong = cache(encode), wrong
         self.session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
@@ -169,8 +176,9 @@ class HttpServer:
 
     async def ask(self, photos: Photos, number: int) -> None:
         assert self.session
-        body = await post(self.session, self.url + "/analyze", photos.bodies[number % len(photos.bodies)])
-        if error := self.wrong(body):
+        body, content_type = self.encode(photos.bodies[number % len(photos.bodies)])
+        answer = await post(self.session, self.url + "/analyze", body, content_type)
+        if error := self.wrong(answer):
             raise Failed(f"200 with {error}")
 
     async def stop(self) -> None:

@@ -1,5 +1,6 @@
 """Who takes part in compare.py, and the command that each is started with."""
 
+import base64
 import os
 import re
 import shlex
@@ -15,9 +16,11 @@ import orjson
 import yaml
 
 from benchmarks.contenders import ROOT, Contender, Floor, HttpServer, Skipped, Subprocess
+from benchmarks.peers.environment import NotInstalled, python_of
 
 CONFIG = ROOT / "serve_config.yaml"
 CORES = len(os.sched_getaffinity(0))
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def free_port(first: int) -> int:
@@ -62,7 +65,7 @@ def service(name: str, port: int, precision: str, folder: Path) -> HttpServer:
     # A cluster of its own, whatever else runs on this machine.
     environment = {**os.environ, "RAY_ADDRESS": "local"}
     server = Subprocess(command, environment, folder / f"{name}.log")
-    return HttpServer(name, server, f"http://127.0.0.1:{port}", "/readyz", failed_branch)
+    return HttpServer(name, server, f"http://127.0.0.1:{port}", "/readyz", wrong=failed_branch)
 
 
 def fastapi(name: str, port: int, engine: Mapping[str, str], folder: Path) -> HttpServer:
@@ -70,20 +73,53 @@ def fastapi(name: str, port: int, engine: Mapping[str, str], folder: Path) -> Ht
     port = free_port(port)
     application = "benchmarks.peers.fastapi_app:app"
     command = [sys.executable, "-m", "uvicorn", application, f"--workers={CORES}", f"--port={port}", "--no-access-log"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **engine}
-    server = Subprocess(command, environment, folder / f"{name}.log")
+    server = Subprocess(command, {**ONE_THREAD, **engine}, folder / f"{name}.log")
     return HttpServer(name, server, f"http://127.0.0.1:{port}", "/ready")
 
 
+def in_json(photo: bytes) -> tuple[bytes, str]:
+    """The only form, but for multipart, that LitServe hands to an API."""
+    return orjson.dumps({"image": base64.b64encode(photo).decode()}), "application/json"
+
+
+def litserve(name: str, port: int, folder: Path) -> HttpServer:
+    """LitServe with a worker a core."""
+    port = free_port(port)
+    command = [own_python(name, "litserve==0.2.19"), "-m", "benchmarks.peers.litserve_app", str(port)]
+    server = Subprocess(command, ONE_THREAD, folder / f"{name}.log")
+    return HttpServer(name, server, f"http://127.0.0.1:{port}", "/health", encode=in_json)
+
+
+def bentoml(name: str, port: int, folder: Path) -> HttpServer:
+    """BentoML with a worker a core."""
+    port = free_port(port)
+    words = ["serve", "benchmarks.peers.bentoml_app:Photos", "--host=127.0.0.1", f"--port={port}"]
+    command = [own_python(name, "bentoml==1.4.40"), "-m", "bentoml", *words]
+    environment = {**ONE_THREAD, "BENTOML_DO_NOT_TRACK": "true", "BENTOML_HOME": str(folder / "bentoml")}
+    server = Subprocess(command, environment, folder / f"{name}.log")
+    return HttpServer(name, server, f"http://127.0.0.1:{port}", "/readyz")
+
+
+def own_python(name: str, requirement: str) -> str:
+    """The interpreter of a peer's own environment. Raises Skipped."""
+    try:
+        return str(python_of(name, requirement))
+    except NotInstalled as error:
+        raise Skipped(str(error)) from error
+
+
 def all_contenders(port: int, precision: str) -> dict[str, Callable[[], Contender]]:
-    """How to make each contender, by name."""
+    """How to make each contender, by name; to make one may raise Skipped."""
     folder = Path(tempfile.mkdtemp(prefix="compare-"))
     shared = [f"--precision={precision}"]
     both = [f"--threads={max(1, CORES // 2)}", "--side-by-side"]
+    heap = heap_variables()
     return {
-        "floor": lambda: Floor("floor", shared, heap_variables(), CORES, folder / "floor.log"),
-        "floor-one-photo": lambda: Floor("floor-one-photo", shared + both, heap_variables(), 1, folder / "floor.log"),
+        "floor": lambda: Floor("floor", shared, heap, CORES, folder / "floor.log"),
+        "floor-one-photo": lambda: Floor("floor-one-photo", shared + both, heap, 1, folder / "floor.log"),
         "service": lambda: service("service", port, precision, folder),
         "fastapi": lambda: fastapi("fastapi", port + 10, {}, folder),
         "fastapi-same-engine": lambda: fastapi("fastapi-same-engine", port + 20, {"PEER_PRECISION": precision}, folder),
+        "litserve": lambda: litserve("litserve", port + 30, folder),
+        "bentoml": lambda: bentoml("bentoml", port + 40, folder),
     }
