@@ -7,10 +7,8 @@ item, with up to 32 items a batch; no GPU and no Ray cluster. Compare the ratios
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from random import Random
 from typing import Annotated
 
-import numpy as np
 import typer
 from ray import serve
 from ray.serve._private.common import DeploymentID, ReplicaID
@@ -20,6 +18,7 @@ from ray.serve.schema import ReplicaRank
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.loadgen import Load, open_loop
 from deployments.batching.batcher import Batcher
 from deployments.batching.budget import BatchBudget
 
@@ -74,26 +73,13 @@ def serve_batch(sizes: Sizes) -> tuple[Callable[[int], Awaitable[object]], Calla
     return run, close
 
 
-async def measure(policy: Policy, rate: float, seconds: float) -> tuple[np.ndarray, float, Sizes]:
-    """Latencies in seconds, answers per second, and batch sizes."""
+async def measure(policy: Policy, rate: float, seconds: float) -> tuple[Load, Sizes]:
+    """What the callers saw, and batch sizes."""
     sizes: Sizes = []
     submit, close = policy(sizes)
-    arrivals = Random(0)
-
-    async def timed(item: int) -> float:
-        started = time.monotonic()
-        await submit(item)
-        return time.monotonic() - started
-
-    calls: list[asyncio.Task[float]] = []
-    started = due = time.monotonic()
-    while (due := due + arrivals.expovariate(rate)) < started + seconds:
-        await asyncio.sleep(due - time.monotonic())
-        calls.append(asyncio.create_task(timed(len(calls))))
-    latencies = await asyncio.gather(*calls)
-    elapsed = time.monotonic() - started
+    load = await open_loop(submit, rate, seconds)
     await close()
-    return np.array(latencies), len(calls) / elapsed, sizes
+    return load, sizes
 
 
 def main(
@@ -104,18 +90,12 @@ def main(
     for rate in rates or [50, 200, 300]:
         best_p50 = None
         for name, policy in (("drain-when-free", drain_when_free), ("ray.serve.batch", serve_batch)):
-            latencies, answered, sizes = asyncio.run(measure(policy, rate, seconds))
-            p50, p99 = 1000 * np.percentile(latencies, [50, 99])
+            load, sizes = asyncio.run(measure(policy, rate, seconds))
+            p50, p99 = (1000 * load.latency_s(percent) for percent in (50, 99))
             best_p50 = best_p50 or p50
-            table.add_row(
-                str(rate),
-                name,
-                f"{answered:.0f}",
-                f"{p50:.0f}",
-                f"{p99:.0f}",
-                f"{np.mean(sizes):.1f}",
-                f"{p50 / best_p50:.1f}",
-            )
+            mean = sum(sizes) / len(sizes)
+            figures = (f"{load.per_second:.0f}", f"{p50:.0f}", f"{p99:.0f}", f"{mean:.1f}", f"{p50 / best_p50:.1f}")
+            table.add_row(str(rate), name, *figures)
     Console().print(table)
 
 

@@ -19,8 +19,8 @@ import typer
 from rich.console import Console
 
 from benchmarks import photos
-from benchmarks.contenders import Contender, Photos, Skipped
-from benchmarks.lineup import CORES, all_contenders
+from benchmarks.contenders import CORES, Contender, Photos, Skipped
+from benchmarks.lineup import all_contenders
 from benchmarks.measure import Level, Measurement, Started, measure, over_rounds, start
 from benchmarks.report import draw, load_table, memory_table
 

@@ -20,6 +20,7 @@ from benchmarks.loadgen import Failed, http_session, post
 ROOT = Path(__file__).parents[1]
 READY_S = 240.0
 STOP_S = 60.0
+CORES = len(os.sched_getaffinity(0))
 
 
 class Skipped(Exception):

@@ -15,11 +15,10 @@ from typing import Any
 import orjson
 import yaml
 
-from benchmarks.contenders import ROOT, Contender, Floor, HttpServer, Skipped, Subprocess
+from benchmarks.contenders import CORES, ROOT, Contender, Floor, HttpServer, Skipped, Subprocess
 from benchmarks.peers.environment import NotInstalled, python_of
 
 CONFIG = ROOT / "serve_config.yaml"
-CORES = len(os.sched_getaffinity(0))
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 

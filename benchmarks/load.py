@@ -1,35 +1,39 @@
-"""Many clients at once: ``python benchmarks/load.py PHOTO... --url http://127.0.0.1:8000 --clients 32 --seconds 60``.
+"""Many clients at once: ``python -m benchmarks.load PHOTO... --url http://127.0.0.1:8000 --clients 32 --seconds 60``.
 
 Prints errors, throughput and latency, says whether every answer equals the single client's, and reads the batch sizes
 from the metrics that Ray exports on this machine (``--metrics``, printed by ``serve run`` as the metrics export port).
 """
 
-import argparse
 import asyncio
 import re
-import statistics
-import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import httpx
+import aiohttp
+import orjson
+import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.loadgen import Load, closed_loop, http_session, post
 
-def essence(answer: dict[str, Any]) -> list[tuple[Any, ...]]:
+EXPORT_S = 12
+"""Ray exports its metrics every ten seconds."""
+
+
+def essence(answer: bytes) -> list[tuple[Any, ...]]:
     """What must not depend on the load: labels, boxes to the pixel, scores to the second decimal."""
-    return [
-        (face["label"], *(round(side) for side in face["box"].values()))
-        for image in answer["images"]
-        for face in image["faces"]
-    ] + [(i["label"], round(i["score"], 2), i["area"] // 100) for image in answer["images"] for i in image["instances"]]
+    images = orjson.loads(answer)["images"]
+    faces = [(face["label"], *(round(side) for side in face["box"].values())) for i in images for face in i["faces"]]
+    return faces + [
+        (i["label"], round(i["score"], 2), i["area"] // 100) for image in images for i in image["instances"]
+    ]
 
 
-async def batch_sizes(url: str) -> dict[str, tuple[float, float]]:
+async def batch_sizes(session: aiohttp.ClientSession, url: str) -> dict[str, tuple[float, float]]:
     """Sum and count of each task's batch sizes since the start, from Ray's Prometheus text."""
-    async with httpx.AsyncClient() as client:
-        text = (await client.get(url)).text
+    async with session.get(url) as answer:
+        text = await answer.text()
     totals: dict[str, list[float]] = {}
     for kind, labels, value in re.findall(r"^ray_maskgraph_batch_size_(sum|count)\{(.*?)\} (\S+)", text, re.M):
         task = re.search(r'task="(\w+)"', labels)
@@ -38,71 +42,54 @@ async def batch_sizes(url: str) -> dict[str, tuple[float, float]]:
     return {task: (total, count) for task, (total, count) in totals.items()}
 
 
-async def main() -> None:
-    """Load the service and print what happened."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photos", type=Path, nargs="+")
-    parser.add_argument("--url", default="http://127.0.0.1:8000")
-    parser.add_argument("--metrics", help="URL of Ray's Prometheus text, for batch sizes")
-    parser.add_argument("--clients", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=60)
-    arguments = parser.parse_args()
-    photos = [path.read_bytes() for path in arguments.photos]
-    latencies: list[float] = []
-    errors: dict[str, int] = {}
+async def run(
+    photos: list[bytes], url: str, clients: int, seconds: float, metrics: str | None
+) -> tuple[Load, int, dict[str, float]]:
+    """What the clients saw, how many answers were unlike the single client's, and each task's mean batch."""
     different = 0
-    limits = httpx.Limits(max_connections=arguments.clients)
-    async with httpx.AsyncClient(base_url=arguments.url, timeout=120, limits=limits) as client:
+    async with http_session() as session:
 
-        async def ask(photo: bytes) -> httpx.Response:
-            return await client.post("/analyze", content=photo, headers={"Content-Type": "image/jpeg"})
+        async def ask(number: int) -> list[tuple[Any, ...]]:
+            return essence(await post(session, f"{url}/analyze", photos[number % len(photos)]))
 
-        expected = [essence((await ask(photo)).json()) for photo in photos]
-        before = await batch_sizes(arguments.metrics) if arguments.metrics else {}
-        end = time.monotonic() + arguments.seconds
+        expected = [await ask(number) for number in range(len(photos))]
 
-        async def work(number: int) -> None:
+        async def compare(number: int) -> None:
             nonlocal different
-            turn = number
-            while time.monotonic() < end:
-                which = turn % len(photos)
-                turn += 1
-                start = time.monotonic()
-                try:
-                    answer = await ask(photos[which])
-                except httpx.HTTPError as error:
-                    errors[type(error).__name__] = errors.get(type(error).__name__, 0) + 1
-                    continue
-                if answer.status_code != 200:
-                    errors[str(answer.status_code)] = errors.get(str(answer.status_code), 0) + 1
-                    continue
-                latencies.append(time.monotonic() - start)
-                different += essence(answer.json()) != expected[which]
+            different += await ask(number) != expected[number % len(photos)]
 
-        started = time.monotonic()
-        await asyncio.gather(*(work(number) for number in range(arguments.clients)))
-        took = time.monotonic() - started
-    table = Table("measure", "value")
-    table.add_row("answers", str(len(latencies)))
-    table.add_row("answers per second", f"{len(latencies) / took:.2f}")
-    if len(latencies) > 1:
-        table.add_row("latency p50 / p95 in s", " / ".join(f"{q:.2f}" for q in percentiles(latencies)))
-    table.add_row("errors", str(errors or 0))
-    table.add_row("answers unlike the single client's", str(different))
-    if arguments.metrics:
-        await asyncio.sleep(12)  # Ray exports every ten seconds
-        for task, (total, count) in (await batch_sizes(arguments.metrics)).items():
+        before = await batch_sizes(session, metrics) if metrics else {}
+        load = await closed_loop(compare, clients, seconds)
+        if metrics is None:
+            return load, different, {}
+        await asyncio.sleep(EXPORT_S)
+        means = {}
+        for task, (total, count) in (await batch_sizes(session, metrics)).items():
             first_total, first_count = before.get(task, (0.0, 0.0))
             if count > first_count:
-                table.add_row(f"mean batch of {task}", f"{(total - first_total) / (count - first_count):.2f}")
+                means[task] = (total - first_total) / (count - first_count)
+    return load, different, means
+
+
+def main(
+    photos: list[Path],
+    url: Annotated[str, typer.Option(help="Where the service answers.")] = "http://127.0.0.1:8000",
+    metrics: Annotated[str | None, typer.Option(help="URL of Ray's Prometheus text, for batch sizes.")] = None,
+    clients: Annotated[int, typer.Option(help="At once.")] = 32,
+    seconds: Annotated[float, typer.Option(help="Of load, once all clients have had an answer.")] = 60,
+) -> None:
+    bodies = [path.read_bytes() for path in photos]
+    load, different, means = asyncio.run(run(bodies, url, clients, seconds, metrics))
+    table = Table("measure", "value")
+    table.add_row("answers", str(len(load.latencies_s)))
+    table.add_row("answers per second", f"{load.per_second:.2f}")
+    table.add_row("latency p50 / p95 / p99 in s", " / ".join(f"{load.latency_s(p):.2f}" for p in (50, 95, 99)))
+    table.add_row("errors", str(dict(load.errors) or 0))
+    table.add_row("answers unlike the single client's", str(different))
+    for task, mean in means.items():
+        table.add_row(f"mean batch of {task}", f"{mean:.2f}")
     Console().print(table)
 
 
-def percentiles(values: list[float]) -> tuple[float, float]:
-    """Median and 95th percentile."""
-    cuts = statistics.quantiles(values, n=20)
-    return cuts[9], cuts[18]
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    typer.run(main)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from benchmarks import processes
-from benchmarks.contenders import Contender, Photos, Skipped
+from benchmarks.contenders import CORES, Contender, Photos, Skipped
 from benchmarks.loadgen import Load, closed_loop, open_loop
 from benchmarks.processes import Memory
 
@@ -72,6 +72,8 @@ class Measurement:
     """The same."""
     generator_cpu_ms: float
     """Of the load generator, a request."""
+    others_share: float
+    """Of the machine's cores, what others than the contender and the generator used: 0 on an idle machine."""
 
 
 async def start(contender: Contender) -> Started:
@@ -99,7 +101,7 @@ async def measure(started: Started, photos: Photos, level: Level, seconds: float
             await asyncio.sleep(MEMORY_EVERY_S)
             await asyncio.to_thread(started.watch_memory)
 
-    before = processes.trees(contender.roots)
+    before, busy, began = processes.trees(contender.roots), processes.busy_s(), time.monotonic()
     watching = asyncio.create_task(watch())
     try:
         if level.clients is not None:
@@ -109,12 +111,14 @@ async def measure(started: Started, photos: Photos, level: Level, seconds: float
     finally:
         watching.cancel()
     used = processes.used(before, processes.trees(contender.roots))
+    others_s = processes.busy_s() - busy - used.cpu_s - load.generator_cpu_s
+    others_share = max(0.0, others_s / (time.monotonic() - began) / CORES)
     await asyncio.to_thread(started.watch_memory)
     await asyncio.sleep(SETTLE_S)
-    return reduce(contender.name, level, load, used)
+    return reduce(contender.name, level, load, used, others_share)
 
 
-def reduce(contender: str, level: Level, load: Load, used: processes.Used) -> Measurement:
+def reduce(contender: str, level: Level, load: Load, used: processes.Used, others_share: float) -> Measurement:
     """A row from what the generator and /proc saw."""
     return Measurement(
         contender,
@@ -126,6 +130,7 @@ def reduce(contender: str, level: Level, load: Load, used: processes.Used) -> Me
         cpu_ms=1000 * used.cpu_s / load.sent,
         page_faults=used.page_faults / load.sent,
         generator_cpu_ms=1000 * load.generator_cpu_s / load.sent,
+        others_share=others_share,
     )
 
 
@@ -155,4 +160,5 @@ def joined(rounds: list[Measurement]) -> Measurement:
         cpu_ms=median(row.cpu_ms for row in rounds),
         page_faults=median(row.page_faults for row in rounds),
         generator_cpu_ms=median(row.generator_cpu_ms for row in rounds),
+        others_share=max(row.others_share for row in rounds),
     )

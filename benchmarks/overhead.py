@@ -1,57 +1,62 @@
-"""What serving costs over the models themselves: ``python benchmarks/overhead.py PHOTO --url http://127.0.0.1:8000``.
+"""What serving costs over the models themselves: ``python -m benchmarks.overhead PHOTO --url http://127.0.0.1:8000``.
 
 Runs ``maskgraph predict``'s pipeline in this process and the same photo over HTTP, one client, by turns, and prints the
 medians and their ratio. Both compete for the same cores only while they run, which is never at once.
 """
 
-import argparse
 import asyncio
-import statistics
 import time
 from pathlib import Path
+from typing import Annotated
 
-import httpx
+import orjson
+import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.loadgen import Load, http_session, post
 from serve_app.local import build_local
 from serve_app.pipeline import AnalyzeRequest, EncodedImage
 from serve_app.settings import Settings
 
+WARM_UP = 3
 
-async def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photo", type=Path)
-    parser.add_argument("--url", default="http://127.0.0.1:8000")
-    parser.add_argument("--rounds", type=int, default=30)
-    arguments = parser.parse_args()
-    photo = arguments.photo.read_bytes()
+
+async def measure(photo: bytes, url: str, rounds: int) -> tuple[Load, Load, Load]:
+    """Latencies in process, inside the ingress, and over HTTP."""
     pipeline = build_local(Settings())
-    local, served, inner = [], [], []
-    async with httpx.AsyncClient(base_url=arguments.url, timeout=60) as client:
-        for turn in track(range(arguments.rounds + 3), description="photos"):
+    local, inside, served = Load(), Load(), Load()
+    async with http_session() as session:
+        for turn in track(range(rounds + WARM_UP), description="photos"):
             start = time.perf_counter()
             analysis = await pipeline.analyze(AnalyzeRequest([EncodedImage(photo)], "overhead"))
-            took = (time.perf_counter() - start) * 1000
+            took = time.perf_counter() - start
             assert not analysis.images[0].errors, analysis.images[0].errors
             start = time.perf_counter()
-            answer = await client.post("/analyze", content=photo, headers={"Content-Type": "image/jpeg"})
-            round_trip = (time.perf_counter() - start) * 1000
-            answer.raise_for_status()
-            if turn >= 3:  # the first ones warm caches
-                local.append(took)
-                served.append(round_trip)
-                inner.append(answer.json()["timing_ms"]["total"])
+            answer = await post(session, f"{url}/analyze", photo)
+            round_trip = time.perf_counter() - start
+            if turn >= WARM_UP:
+                local.latencies_s.append(took)
+                served.latencies_s.append(round_trip)
+                inside.latencies_s.append(orjson.loads(answer)["timing_ms"]["total"] / 1000)
+    return local, inside, served
+
+
+def main(
+    photo: Path,
+    url: Annotated[str, typer.Option(help="Where the service answers.")] = "http://127.0.0.1:8000",
+    rounds: Annotated[int, typer.Option(help="Times that each is asked.")] = 30,
+) -> None:
+    local, inside, served = asyncio.run(measure(photo.read_bytes(), url, rounds))
     table = Table("what", "median ms", "p90 ms")
-    rows = (("in process: decode and models", local), ("served: inside the ingress", inner), ("served: HTTP", served))
-    for name, values in rows:
-        table.add_row(name, f"{statistics.median(values):.1f}", f"{statistics.quantiles(values, n=10)[-1]:.1f}")
+    rows = (("in process: decode and models", local), ("served: inside the ingress", inside), ("served: HTTP", served))
+    for name, load in rows:
+        table.add_row(name, f"{1000 * load.latency_s(50):.1f}", f"{1000 * load.latency_s(90):.1f}")
     console = Console()
     console.print(table)
-    console.print(f"HTTP / in process: {statistics.median(served) / statistics.median(local):.2f}")
+    console.print(f"HTTP / in process: {served.latency_s(50) / local.latency_s(50):.2f}")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    typer.run(main)

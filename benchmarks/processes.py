@@ -80,6 +80,18 @@ def used(before: Mapping[int, Stat], after: Mapping[int, Stat]) -> Used:
     return Used(cpu_s, faults)
 
 
+def busy_s() -> float:
+    """CPU seconds that the whole machine has worked since it started, over all cores."""
+    user, nice, system, _idle, _wait, interrupts, soft = (int(word) for word in first_line(PROC / "stat").split()[1:8])
+    return (user + nice + system + interrupts + soft) / TICKS_A_SECOND
+
+
+def first_line(file: Path) -> str:
+    """Of a text file."""
+    with file.open() as lines:
+        return lines.readline()
+
+
 def pss_mb(pid: int) -> float:
     """Proportional set size in MiB: memory shared by n processes counts 1/n in each. 0 for one that has ended."""
     try:

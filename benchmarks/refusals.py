@@ -1,19 +1,20 @@
-"""What refusing costs: ``python benchmarks/refusals.py --url http://127.0.0.1:8000``, on the machine that serves.
+"""What refusing costs: ``python -m benchmarks.refusals --url http://127.0.0.1:8000``, on the machine that serves.
 
 Sends a few kB that claim to be a 20000x20000 PNG (decoded: 1.2 GB) and a body of 100 MB, and prints each answer's
 status and median time, and by how much the ingress's peak memory grew (Linux only).
 """
 
-import argparse
-import statistics
+import asyncio
 import struct
-import time
 import zlib
 from pathlib import Path
+from typing import Annotated
 
-import httpx
+import typer
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.loadgen import Failed, Load, closed_loop, http_session, post
 
 
 def huge_png() -> bytes:
@@ -45,36 +46,37 @@ def start_counting(process: Path) -> float:
     return memory(process, "VmRSS")
 
 
-def send(client: httpx.Client, body: bytes, kind: str, rounds: int) -> tuple[set[str], list[float]]:
-    """The statuses of the answers, and milliseconds to each; a body that nobody reads may close the connection."""
-    statuses, took = set(), []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        try:
-            statuses.add(str(client.post("/analyze", content=body, headers={"Content-Type": kind}).status_code))
-        except httpx.WriteError:
-            statuses.add("closed")
-        took.append((time.perf_counter() - start) * 1000)
-    return statuses, took
+async def send(url: str, body: bytes, kind: str, seconds: float) -> tuple[set[str], Load]:
+    """How one client's requests are refused, and the time to each refusal."""
+    kinds = set()
+    async with http_session() as session:
+
+        async def ask(number: int) -> None:
+            try:
+                await post(session, f"{url}/analyze", body, kind)
+            except Failed as refusal:  # which is the good answer here
+                kinds.add(str(refusal))
+            else:
+                kinds.add("200")
+
+        load = await closed_loop(ask, 1, seconds)
+    return kinds, load
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--url", default="http://127.0.0.1:8000")
-    parser.add_argument("--rounds", type=int, default=20)
-    arguments = parser.parse_args()
+def main(
+    url: Annotated[str, typer.Option(help="Where the service answers.")] = "http://127.0.0.1:8000",
+    seconds: Annotated[float, typer.Option(help="Of each kind of request.")] = 5,
+) -> None:
     process = ingress_process()
-    table = Table("request", "bytes", "status", "median ms", "ingress's peak grew by MB")
+    table = Table("request", "bytes", "answers", "median ms", "ingress's peak grew by MB")
     requests = (("20000x20000 PNG", huge_png(), "image/png"), ("100 MB body", bytes(100_000_000), "image/jpeg"))
-    with httpx.Client(base_url=arguments.url, timeout=60) as client:
-        for name, body, kind in requests:
-            before = start_counting(process)
-            statuses, took = send(client, body, kind, arguments.rounds)
-            grew = f"{memory(process, 'VmHWM') - before:.1f}"
-            table.add_row(name, f"{len(body):,}", ", ".join(sorted(statuses)), f"{statistics.median(took):.1f}", grew)
+    for name, body, kind in requests:
+        before = start_counting(process)
+        kinds, load = asyncio.run(send(url, body, kind, seconds))
+        grew = f"{memory(process, 'VmHWM') - before:.1f}"
+        table.add_row(name, f"{len(body):,}", ", ".join(sorted(kinds)), f"{1000 * load.latency_s(50):.1f}", grew)
     Console().print(table)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

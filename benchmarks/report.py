@@ -25,8 +25,9 @@ def level_name(level: Level) -> str:
 
 def load_table(rows: Sequence[Measurement]) -> Table:
     """What the clients saw, a row a contender and load, with the ratio to the floor under the same load."""
-    table = Table("photos", "load", "contender", "answers/s", "of floor", "p50 ms", "p95", "p99", "errors",
-                  "CPU ms", "page faults", "generator CPU ms")  # fmt: skip
+    latencies = ("p50 ms", "p95", "p99")
+    costs = ("CPU ms", "page faults", "generator CPU ms", "others %")
+    table = Table("photos", "load", "contender", "answers/s", "of floor", *latencies, "errors", *costs)
     floors = {row.level: row.per_second for row in rows if row.contender == FLOOR}
     for level in dict.fromkeys(row.level for row in rows):
         for row in (row for row in rows if row.level == level):
@@ -42,6 +43,7 @@ def load_table(rows: Sequence[Measurement]) -> Table:
                 f"{row.cpu_ms:.0f}",
                 f"{row.page_faults:.0f}",
                 f"{row.generator_cpu_ms:.1f}",
+                f"{100 * row.others_share:.0f}",
             )
         table.add_section()
     return table

@@ -13,7 +13,7 @@ LEVEL = Level("one size", clients=4)
 
 def row(answers: int, contender: str = "service", errors: dict[str, int] | None = None):  # type: ignore[no-untyped-def]
     load = Load([0.5] * answers, Counter(errors or {}), seconds=10.0, sent=20, generator_cpu_s=0.02)
-    return reduce(contender, LEVEL, load, Used(cpu_s=2.0, page_faults=400))
+    return reduce(contender, LEVEL, load, Used(cpu_s=2.0, page_faults=400), others_share=0.02)
 
 
 def test_costs_are_a_request_and_times_in_milliseconds() -> None:
