@@ -52,13 +52,16 @@ def serve_environment() -> list[str]:
     return shlex.split(words[1])
 
 
-def service(name: str, port: int, precision: str, folder: Path) -> HttpServer:
-    """The service as ``make serve`` starts it, but for its ports and the precision."""
+def service(name: str, port: int, precision: str, folder: Path, replicas: int | None = None) -> HttpServer:
+    """The service as ``make serve`` starts it, but for ports and precision; ``replicas`` of each model, if given."""
     config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     config["http_options"]["port"] = port = free_port(port)
     config["grpc_options"]["port"] = free_port(port + 1)
     config["applications"][0]["args"]["precision"] = precision
-    file = folder / "serve_config.yaml"
+    for deployment in config["applications"][0]["deployments"] if replicas else ():
+        if scaling := deployment.get("autoscaling_config"):
+            scaling |= {"min_replicas": replicas, "max_replicas": replicas}
+    file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
     command = [*serve_environment(), str(Path(sys.executable).with_name("serve")), "run", str(file)]
     # A cluster of its own, whatever else runs on this machine.

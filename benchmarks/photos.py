@@ -7,6 +7,7 @@ from random import Random
 
 import matplotlib
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 from sklearn.datasets import load_sample_image
@@ -41,10 +42,29 @@ def photo(width: int, height: int, seed: int = 0) -> bytes:
         left = round(width * (0.27 + 0.46 * number) - size[0] / 2)
         scene.paste(person.resize(size, Image.Resampling.BICUBIC), (left, height - size[1]))
     noise = np.random.default_rng(seed).normal(0, 2.5, (height, width, 1))
-    pixels = np.clip(np.asarray(scene) + noise, 0, 255).astype(np.uint8)
+    return jpeg(np.clip(np.asarray(scene) + noise, 0, 255).astype(np.uint8))
+
+
+def jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """Encode RGB [H, W, 3]."""
     file = BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=90)
     return file.getvalue()
+
+
+def crowd(people: int) -> bytes:
+    """A JPEG of one size, in which so many people stand in rows in front of the temple."""
+    temple, astronaut, _ = sources()
+    width, height = ONE_SIZE
+    scene = temple.resize(ONE_SIZE, Image.Resampling.BICUBIC)
+    columns = max(1, round((people * width / height) ** 0.5))
+    rows = -(-people // columns)
+    side = min(width // columns, height // max(1, rows))
+    person = astronaut.resize((side, side), Image.Resampling.LANCZOS)
+    for number in range(people):
+        row, column = divmod(number, columns)
+        scene.paste(person, (column * width // columns, row * height // rows))
+    return jpeg(np.asarray(scene))
 
 
 def mixed_sizes(seed: int = 0) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,7 +108,10 @@ def title(command: str) -> str:
     words = [word for word in command.rstrip("\0").split("\0") if word]
     if not words:
         return "?"
-    program = words[0].split(" ")[0] if words[0].startswith("ray") else Path(words[0]).name
+    if words[0].startswith("ray::"):
+        # What follows is the method that runs just now.
+        return words[0].partition(" ")[0].partition(".")[0]
+    program = Path(words[0]).name
     if not program.startswith("python"):
         return program
     if "-c" in words:
@@ -126,11 +130,13 @@ class Memory:
 
 def memory(pids: Iterable[int]) -> dict[int, Memory]:
     """Of each process that still lives."""
-    sizes = {}
+    return {pid: Memory(name, pss_mb(pid)) for pid, name in titles(pids).items()}
+
+
+def titles(pids: Iterable[int]) -> dict[int, str]:
+    """What each process that still lives runs."""
+    names = {}
     for pid in pids:
-        try:
-            command = (PROC / str(pid) / "cmdline").read_text(errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        sizes[pid] = Memory(title(command), pss_mb(pid))
-    return sizes
+        with suppress(FileNotFoundError, ProcessLookupError):
+            names[pid] = title((PROC / str(pid) / "cmdline").read_text(errors="replace"))
+    return names

@@ -32,7 +32,7 @@ def test_used_counts_a_process_that_came_meanwhile_in_full() -> None:
     ("command", "expected"),
     [
         ("ray::ServeReplica:maskgraph:Ingress\0", "ray::ServeReplica:maskgraph:Ingress"),
-        ("ray::ProxyActor.run_control_loop() more\0", "ray::ProxyActor.run_control_loop()"),
+        ("ray::ProxyActor.run_control_loop() more\0", "ray::ProxyActor"),
         ("/usr/bin/python3.11\0-m\0uvicorn\0app:app\0", "uvicorn"),
         ("/usr/bin/python3\0-u\0/x/dashboard/agent.py\0--port=1\0", "agent.py"),
         ("/usr/bin/python3\0-c\0from multiprocessing.spawn import main\0", "python3 -c"),
