@@ -90,10 +90,9 @@ class Subprocess:
         except TimeoutError:
             self.process.kill()
             await self.process.wait()
-        for pid, stat in processes.processes().items():
-            if pid in family and stat.parent != os.getpid():
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        for pid in family.keys() & processes.processes().keys():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 class Floor:

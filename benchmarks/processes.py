@@ -31,23 +31,29 @@ class Used:
     page_faults: int
 
 
-def parse_stat(line: str) -> Stat:
-    """Read /proc/PID/stat, in which the second field is a name that may hold blanks and brackets."""
+def parse_stat(line: str) -> Stat | None:
+    """Read /proc/PID/stat, in which the second field is a name that may hold blanks and brackets.
+
+    None for a process that has ended and whose parent has not asked for it yet.
+    """
     head, _, tail = line.rpartition(")")
     fields = tail.split()
+    if fields[0] in "ZX":
+        return None
     minor, major, user, system = (int(fields[index]) for index in (7, 9, 11, 12))
     return Stat(int(head.split()[0]), int(fields[1]), minor + major, (user + system) / TICKS_A_SECOND)
 
 
 def processes() -> dict[int, Stat]:
-    """Every process of the machine."""
+    """Every process of the machine that has not ended."""
     stats = {}
     for file in PROC.glob("[0-9]*/stat"):
         try:
             stat = parse_stat(file.read_text())
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has just ended
-        stats[stat.pid] = stat
+        if stat is not None:
+            stats[stat.pid] = stat
     return stats
 
 

@@ -50,9 +50,8 @@ def analyze(models: Models, photo: bytes, pool: Executor | None = None) -> dict[
 
 
 def answer(model: Model[Any, Any], pixels: NDArray[np.uint8]) -> Results:
-    """One model's results for upright RGB uint8 [H, W, 3], at its card's thresholds."""
+    """One model's results for upright RGB uint8 [H, W, 3], at the thresholds of its card."""
     height, width = pixels.shape[:2]
-    options = OPTIONS[model.card.task](**model.card.thresholds)
-    call = Call(height, width, options, deadline=float("inf"), request_id="benchmark")
+    call = Call(height, width, OPTIONS[model.card.task](), deadline=float("inf"), request_id="benchmark")
     item = Item(prepare(pixels, model.card.image), call)
     return model.finish(item, model.run(model.collate([item]))[0])

@@ -15,6 +15,10 @@ def test_a_stat_line_is_read_though_the_name_has_blanks_and_brackets() -> None:
     assert parse_stat(LINE) == Stat(pid=4242, parent=17, page_faults=907, cpu_s=300 / TICKS_A_SECOND)
 
 
+def test_a_process_that_has_ended_is_none() -> None:
+    assert parse_stat(LINE.replace(") S ", ") Z ")) is None
+
+
 def test_a_tree_is_all_descendants_and_no_stranger() -> None:
     parents = {1: 0, 2: 1, 3: 2, 4: 3, 5: 1}
     stats = {pid: Stat(pid, parent, 0, 0.0) for pid, parent in parents.items()}

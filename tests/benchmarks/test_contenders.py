@@ -1,0 +1,103 @@
+"""Contenders are started as said, and leave nothing behind."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from benchmarks.contenders import Floor, HttpServer, Photos, Skipped, Subprocess
+from benchmarks.lineup import CONFIG, failed_branch, free_port, serve_environment, service
+from benchmarks.loadgen import Failed
+from benchmarks.processes import processes, trees
+
+pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs Linux's /proc")
+
+SERVER = """
+import http.server, json, subprocess, sys
+deaf = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(99)"
+subprocess.Popen([sys.executable, "-c", deaf])
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.answer(b"")
+    def do_POST(self):
+        self.answer(self.rfile.read(int(self.headers["Content-Length"])))
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+server.serve_forever()
+"""
+
+
+async def test_a_server_is_asked_and_ends_with_all_its_children(tmp_path: Path) -> None:
+    port = free_port(18500)
+    process = Subprocess([sys.executable, "-c", SERVER, str(port)], os.environ, tmp_path / "log")
+    wrong = {b"good": None, b"bad": "overloaded"}.__getitem__
+    server = HttpServer("echo", process, f"http://127.0.0.1:{port}", "/", wrong=wrong)
+    photos = Photos([b"good", b"bad"], tmp_path)
+    await server.start()
+    family = trees(server.roots)
+    assert len(family) == 2
+    await server.ask(photos, 0)
+    with pytest.raises(Failed, match="200 with overloaded"):
+        await server.ask(photos, 1)
+    await server.stop()
+    await asyncio.sleep(0.2)
+    assert not family.keys() & processes().keys()
+
+
+async def test_a_server_that_ends_at_once_is_skipped(tmp_path: Path) -> None:
+    process = Subprocess([sys.executable, "-c", "raise SystemExit(3)"], os.environ, tmp_path / "log")
+    server = HttpServer("none", process, "http://127.0.0.1:9", "/")
+    with pytest.raises(Skipped, match="ended with 3"):
+        await server.start()
+    await server.stop()
+
+
+async def test_the_floor_answers_and_refuses_photos_by_turns(tmp_path: Path) -> None:
+    floor = Floor("floor", ["--threads=1"], {}, 1, tmp_path / "log")
+    worker = "print('ready', flush=True)\nfor line in open(0): print(open(line.strip()).read(), flush=True)"
+    floor.workers[0].command = [sys.executable, "-c", worker]
+    await floor.start()
+    try:
+        await asyncio.gather(*(floor.ask(Photos([b"0", b"1"], tmp_path), number) for number in range(8)))
+    finally:
+        await floor.stop()
+    with pytest.raises(Failed):
+        await floor.ask(Photos([b"0"], tmp_path), 0)
+
+
+def test_the_service_is_what_make_serve_starts_but_for_its_ports(tmp_path: Path) -> None:
+    server = service("service", 18500, "float32", tmp_path)
+    written = yaml.safe_load((tmp_path / "service.yaml").read_text())
+    original = yaml.safe_load(CONFIG.read_text())
+    assert f":{written['http_options']['port']}" in server.url
+    for part in ("http_options", "grpc_options"):
+        assert written[part].pop("port") >= 18500
+        original[part].pop("port")
+    assert written["applications"][0]["args"].pop("precision") == "float32"
+    original["applications"][0]["args"].pop("precision", None)
+    assert written == original
+    makefile = CONFIG.with_name("Makefile").read_text()
+    assert "$(RAY_ENV) $(BIN)/serve run serve_config.yaml" in makefile
+    assert serve_environment()[0] == "env"
+    assert "RAY_USAGE_STATS_ENABLED=0" in serve_environment()
+
+
+def test_a_fixed_number_of_replicas_is_every_models(tmp_path: Path) -> None:
+    service("two", 18500, "float32", tmp_path, replicas=2)
+    deployments = yaml.safe_load((tmp_path / "two.yaml").read_text())["applications"][0]["deployments"]
+    scaled = [each["autoscaling_config"] for each in deployments if each["name"] != "Ingress"]
+    assert [(each["min_replicas"], each["max_replicas"]) for each in scaled] == [(2, 2), (2, 2)]
+
+
+def test_a_branch_that_gave_no_answer_is_an_error() -> None:
+    assert failed_branch(b'{"images": [{"errors": []}]}') is None
+    assert failed_branch(b'{"images": [{"errors": [{"code": "overloaded"}]}]}') == "overloaded"
