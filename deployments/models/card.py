@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from deployments.calls import (
     InstanceSegmentationOptions,
@@ -42,7 +42,7 @@ class ModelCard(Strict):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     version: str = Field(pattern=r"^[0-9]+$")
     task: Task
-    architecture: Literal["face_mask", "solov2", "torchvision", "exported"]
+    architecture: Literal["face_mask", "solov2", "torchvision", "onnx"]
     network: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the architecture, checked by it."""
     weights: str = Field(min_length=1)
@@ -64,6 +64,16 @@ class ModelCard(Strict):
     """File name of a picture beside the card: the curves behind the metrics."""
     limits: list[str] = Field(default_factory=list)
     licence: str
+
+    @field_validator("architecture", mode="before")
+    @classmethod
+    def _exported_programs_are_onnx_files_now(cls, architecture: object) -> object:
+        if architecture == "exported":
+            raise ValueError(
+                "archives of torch.export.save are no longer run: write the module as an ONNX file instead, "
+                "torch.onnx.export(module, (images,), 'model.onnx'), and state architecture: onnx (docs/onnx.md)"
+            )
+        return architecture
 
     @model_validator(mode="after")
     def _thresholds_are_the_tasks(self) -> Self:

@@ -10,9 +10,9 @@ import torch
 from deployments.models.card import ModelCard, Task, card_path, read_card
 from deployments.models.checkpoints.weights_cache import local_weights
 from deployments.models.device import DeviceSetting, choose_device
-from deployments.models.exported.model import ExportedModel
 from deployments.models.face_mask.model import FaceMaskModel
 from deployments.models.model import Model
+from deployments.models.onnx.model import OnnxModel
 from deployments.models.precision import Precision, set_precision
 from deployments.models.solov2.model import Solov2Model
 from deployments.models.torchvision_models.model import TorchvisionModel
@@ -21,7 +21,7 @@ ARCHITECTURES: dict[str, Callable[[ModelCard, Path, torch.device], Model[Any, An
     "face_mask": FaceMaskModel,
     "solov2": Solov2Model,
     "torchvision": TorchvisionModel,
-    "exported": ExportedModel,
+    "onnx": OnnxModel,
 }
 
 

@@ -30,7 +30,7 @@ class Model(Protocol, Generic[Batch, Raw]):
     def networks(self) -> Sequence[nn.Module]:
         """What a lower precision applies to: modules that take tensors and give tensors, which other code decodes.
 
-        Raises ValueError for a model whose precision is not ours to choose, such as an exported program.
+        Raises ValueError for a model whose precision is not ours to choose, such as an ONNX file.
         """
 
     def padded_shape(self, item: Item) -> tuple[int, int]:

@@ -52,6 +52,13 @@ def test_class_thresholds_that_no_card_may_have(name: str, class_thresholds: dic
         ModelCard.model_validate(document)
 
 
+def test_an_exported_program_is_refused_with_the_way_to_onnx(tmp_path: Path) -> None:
+    document = yaml.safe_load(card_path("face_mask").read_text()) | {"architecture": "exported"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(ValueError, match=r"torch\.onnx\.export\(module.* architecture: onnx \(docs/onnx\.md\)"):
+        read_card(tmp_path / "mine.yaml")
+
+
 def test_a_misspelt_key_is_named(tmp_path: Path) -> None:
     document = yaml.safe_load(card_path("face_mask").read_text())
     document["image"]["color_ordr"] = document["image"].pop("color_order")

@@ -7,12 +7,12 @@ import yaml
 
 from deployments.calls import Call, Item, ObjectDetectionOptions
 from deployments.imaging.resize import prepare
-from deployments.models.exported.model import ExportedModel
 from deployments.models.load import load
+from deployments.models.onnx.model import OnnxModel
 from deployments.models.torchvision_models.model import TorchvisionModel
 from deployments.models.torchvision_models.networks import Network, build
 from deployments.replica import Replica
-from tests.deployments.models.exported.programs import archive
+from tests.deployments.models.onnx.files import Finder, export
 from tests.deployments.models.torchvision_models.random_weights import random_state
 from tests.photos import astronaut
 
@@ -48,13 +48,13 @@ def torchvision_card(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def exported_card(tmp_path: Path) -> str:
-    (tmp_path / "weights.bin").write_bytes(archive())
+def onnx_card(tmp_path: Path) -> str:
+    export(Finder(), torch.rand(2, 3, 64, 64), tmp_path / "weights.bin", free=(0, 2, 3))
     outputs = {name: name for name in ("boxes", "scores", "labels")}
-    return card(tmp_path, architecture="exported", network={"input": "images", "outputs": outputs})
+    return card(tmp_path, architecture="onnx", network={"input": "images", "outputs": outputs})
 
 
-@pytest.mark.parametrize(("name", "kind"), [("torchvision_card", TorchvisionModel), ("exported_card", ExportedModel)])
+@pytest.mark.parametrize(("name", "kind"), [("torchvision_card", TorchvisionModel), ("onnx_card", OnnxModel)])
 async def test_other_architectures_are_served_by_a_card_alone(
     request: pytest.FixtureRequest, name: str, kind: type[Any]
 ) -> None:
@@ -72,7 +72,7 @@ async def test_other_architectures_are_served_by_a_card_alone(
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-@pytest.mark.parametrize("name", ["torchvision_card", "exported_card"])
+@pytest.mark.parametrize("name", ["torchvision_card", "onnx_card"])
 def test_cuda_answers_as_the_cpu_does(request: pytest.FixtureRequest, name: str) -> None:
     answers = []
     for device in ("cpu", "cuda"):
@@ -87,9 +87,9 @@ def test_cuda_answers_as_the_cpu_does(request: pytest.FixtureRequest, name: str)
         assert one.box.iou(other.box) > 0.99
 
 
-def test_a_program_has_its_own_precision(exported_card: str) -> None:
-    with pytest.raises(ValueError, match="an exported program has its own precision"):
-        load(exported_card, "object_detection", "cpu", threads=1, precision="bfloat16")
+def test_an_onnx_file_has_its_own_precision(onnx_card: str) -> None:
+    with pytest.raises(ValueError, match="an ONNX file has its own precision"):
+        load(onnx_card, "object_detection", "cpu", threads=1, precision="bfloat16")
 
 
 def test_a_card_for_another_task_is_refused(torchvision_card: str) -> None:

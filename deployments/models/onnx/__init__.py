@@ -1,0 +1,1 @@
+"""Networks from ONNX files: any architecture, in the field's own format for handing networks on."""
