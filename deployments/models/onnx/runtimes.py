@@ -29,9 +29,11 @@ class OpenVinoFile:
 
     def __init__(self, path: Path, signature: Signature, threads: int) -> None:
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-        import openvino
-        from openvino.frontend import FrontEndManager
-
+        try:
+            import openvino
+            from openvino.frontend import FrontEndManager
+        except ImportError as error:
+            raise ValueError("architecture onnx on the CPU needs OpenVINO, which is not installed here") from error
         options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
         try:
             # By its name: left to choose, OpenVINO would try every format that it knows.
