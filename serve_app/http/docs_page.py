@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+
 def docs_page(openapi: Mapping[str, Any]) -> str:
     """Render an OpenAPI 3 document; its style and script are those of the page at ``/``."""
     title = escape(f"{openapi['info']['title']} {openapi['info']['version']}")
@@ -16,7 +17,8 @@ def docs_page(openapi: Mapping[str, Any]) -> str:
     schemas = [_details(name, schema) for name, schema in openapi.get("components", {}).get("schemas", {}).items()]
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
         '<link rel="icon" href="web/icon.svg"><link rel="stylesheet" href="web/style.css">'
         '<link rel="stylesheet" href="web/docs.css"><script type="module" src="web/docs.js"></script></head>'
         '<body><header class="bar"><a class="brand" href="./"><img src="web/icon.svg" alt="" width="28" height="28">'

@@ -6,6 +6,7 @@ import { controlsFor, settingsOf } from "./controls.js";
 import { find, h } from "./dom.js";
 import { foundLines, notice } from "./found.js";
 import { moveByKeys, showGallery } from "./gallery.js";
+import { placeIcons } from "./icons.js";
 import { takeIn } from "./intake.js";
 import { clear, drawSubjects, photoFigure } from "./overlay.js";
 import { Photos } from "./photos.js";
@@ -222,5 +223,6 @@ find("#key form").addEventListener("submit", (event) => {
 });
 find("#key [data-do=cancel]").addEventListener("click", () => find("#key").close());
 find("#key-button").addEventListener("click", askForKey);
+placeIcons();
 moveByKeys(find("#gallery"));
 connected().catch(() => {}); // which the header tells

@@ -1,6 +1,7 @@
 /** The request as it may be copied, and the answer as JSON, in tabs. */
 
-import { h, icon } from "./dom.js";
+import { h } from "./dom.js";
+import { icon } from "./icons.js";
 import { curl, python, readable } from "./snippets.js";
 
 const TABS = { curl: "curl", python: "Python", json: "JSON" };

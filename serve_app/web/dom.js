@@ -15,11 +15,6 @@ export function s(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** One of the symbols of icons.svg; screen readers pass over it. */
-export function icon(name) {
-  return s("svg", { class: "icon", "aria-hidden": "true" }, s("use", { href: `web/icons.svg#${name}` }));
-}
-
 export const find = (selector, within = document) => within.querySelector(selector);
 
 function fill(element, properties, children) {

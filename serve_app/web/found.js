@@ -1,6 +1,7 @@
 /** The answer in words: the summary, and a line for each subject. */
 
-import { h, icon } from "./dom.js";
+import { h } from "./dom.js";
+import { icon } from "./icons.js";
 import { percent } from "./subjects.js";
 
 const ICONS = { mask: "mask", bare: "face", unseen: "face" };
@@ -11,7 +12,7 @@ export function foundLines(subjects, onPoint) {
     const { title, score, verdict, color } = subject;
     const button = h(
       "button",
-      { class: "line", data: { subject: index } },
+      { class: "line", data: { subject: index }, "aria-label": spoken(subject) },
       h("span", { class: "swatch", style: { "--color": color ?? "transparent" } }),
       h("span", { class: "title" }, title, h("small", {}, percent(score))),
       verdict && h("span", { class: `verdict ${verdict.state}` }, icon(ICONS[verdict.state]), verdict.text, verdict.share && h("small", {}, verdict.share)),
@@ -22,6 +23,12 @@ export function foundLines(subjects, onPoint) {
     button.addEventListener("blur", () => onPoint(null));
     return h("li", {}, button);
   });
+}
+
+/** A line as it is read out. */
+function spoken({ title, score, verdict }) {
+  const wears = verdict ? `: ${[verdict.text, verdict.share].filter(Boolean).join(", ")}` : "";
+  return `${title}, ${percent(score)}${wears}`;
 }
 
 /** What is being done, or went wrong, in place of lines: a title, a text, and what can be done about it. */

@@ -59,7 +59,7 @@ function group({ box, mask, face, color, verdict, title }, index, layers) {
   const children = [];
   if (layers.outlines && mask) {
     mask.path ??= outline(mask);
-    children.push(s("path", { class: "mask", d: mask.path, "fill-rule": "evenodd" }));
+    children.push(s("path", { class: "region", d: mask.path, "fill-rule": "evenodd" }));
   }
   if (layers.boxes && box) children.push(rectangle(box, "box"));
   if (layers.boxes && face) children.push(rectangle(face.box, `face ${verdict.state}`));

@@ -1,11 +1,8 @@
 """The page in a real browser, over branches that find the same scene in every photo."""
 
 import asyncio
-import re
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -14,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
 from deployments.calls import Answer, Call
 from deployments.imaging.masks import encode_rle
@@ -23,36 +20,15 @@ from deployments.results import Box, Face, Instance
 from serve_app.http.app import create_app
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
+from serve_app.protocols.native import routes as native
+from tests.browser import Open, browser, opened
 from tests.serve_app.conftest import FakeBranch
-from tests.serve_app.http.loopback import serving
+from tests.serve_app.protocols.loopback import serving
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-]
+__all__ = ["browser", "opened"]  # fixtures
+
 GREY = (128, 128, 128)
 LIMITS = Limits(max_body_bytes=4_000_000, max_images=8, max_pixels=20_000_000)
-NETWORK = "Failed to load resource"
-"""How the browser notes an answer that is an error, which a test may want."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium. A module's own: Playwright's loop would stand in the way of other modules' tests."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium here: apt-get install chromium")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield launched
-        launched.close()
 
 
 @dataclass
@@ -64,7 +40,6 @@ class SceneBranch(FakeBranch):
     threshold: str = "score_threshold"
     ongoing: int = 0
     most_ongoing: int = 0
-    names: list[str] = field(default_factory=list)
 
     async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
         found = self.scene(call.height, call.width)
@@ -138,47 +113,13 @@ def limits() -> Limits:
 
 @pytest.fixture
 def app(make_pipeline: Callable[..., Pipeline], limits: Limits) -> FastAPI:
-    return create_app(make_pipeline(max_pixels=limits.max_pixels), limits, ("native",), frozenset())
+    return create_app(make_pipeline(max_pixels=limits.max_pixels), limits, [native.routes], frozenset())
 
 
 @pytest.fixture
 def service(app: FastAPI) -> Iterator[str]:
     with serving(app) as url:
         yield url
-
-
-Open = Callable[..., AbstractContextManager[Page]]
-
-
-@pytest.fixture
-def opened(browser: Browser) -> Open:
-    """A function that opens a path in a new window, and watches that the page does nothing wrong."""
-
-    @contextmanager
-    def open_page(url: str, **context: Any) -> Iterator[Page]:
-        wrong: list[str] = []
-        elsewhere: list[str] = []
-        context.setdefault("viewport", {"width": 1280, "height": 900})
-        window = browser.new_context(**context)
-        page = window.new_page()
-        page.set_default_timeout(10_000)
-        page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        own = re.match(r"http://[^/]+/", url)
-        assert own
-        page.on("request", lambda request: None if own_url(request.url, own[0]) else elsewhere.append(request.url))
-        page.goto(url)
-        yield page
-        window.close()
-        # A violation of the Content-Security-Policy is an error on the console too.
-        assert [text for text in wrong if NETWORK not in text] == []
-        assert elsewhere == []
-
-    return open_page
-
-
-def own_url(url: str, own: str) -> bool:
-    return url.startswith((own, f"blob:{own}", "data:"))
 
 
 @pytest.fixture
@@ -201,7 +142,8 @@ def upload(page: Page, *files: dict[str, Any]) -> None:
 def lines(page: Page) -> list[str]:
     """What the list says of each subject, in words."""
     page.wait_for_selector(".found .line")
-    return [" ".join(text.split()) for text in page.locator(".found .line").all_inner_texts()]
+    names: list[str] = page.locator(".found .line").evaluate_all("all => all.map((line) => line.ariaLabel)")
+    return names
 
 
 def pixels(page: Page, selector: str = ".frame") -> NDArray[np.uint8]:
