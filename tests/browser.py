@@ -60,8 +60,9 @@ def opened(browser: Browser) -> Open:
         yield page
         window.close()
         # A violation of the Content-Security-Policy is an error on the console too.
-        assert [text for text in wrong if NETWORK not in text] == []
-        assert elsewhere == []
+        wrong = [text for text in wrong if NETWORK not in text]
+        assert not wrong, f"the page's console says {wrong}"
+        assert not elsewhere, f"the page asked for {elsewhere}"
 
     return open_page
 
