@@ -6,14 +6,13 @@ Ratios hold on other machines, absolute figures do not. Linux only.
 """
 
 import asyncio
-import json
 import platform
+import signal
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -21,8 +20,9 @@ from rich.console import Console
 from benchmarks import photos
 from benchmarks.contenders import CORES, Contender, Photos, Skipped
 from benchmarks.lineup import all_contenders
-from benchmarks.measure import Level, Measurement, Started, measure, over_rounds, start
+from benchmarks.measure import Started, measure, start
 from benchmarks.report import draw, load_table, memory_table
+from benchmarks.result import Level, Measurement, Result, read, write
 
 WARM_CLIENTS = 4
 WARM_TIMES = 4
@@ -41,6 +41,7 @@ def main(
     quick: Annotated[bool, typer.Option(help="Three minutes: 1, 4 and 16 clients, one round, no mix.")] = False,
     precision: Annotated[str, typer.Option(help="Of the service and the floor: float32 or bfloat16.")] = "float32",
     photo: Annotated[list[Path] | None, typer.Option(help="Your own in place of the one size; repeatable.")] = None,
+    add: Annotated[bool, typer.Option("--add", help="Further rounds, or loads, to those in the folder.")] = False,
     port: Annotated[int, typer.Option(help="The first that may be used.")] = 8300,
     output: Annotated[Path, typer.Option(help="Folder for compare.json and compare.png.")] = Path("runs/compare"),
 ) -> None:
@@ -58,13 +59,16 @@ def main(
             sets["mix"] = Photos(photos.mixed(), Path(folder, "mix"))
         levels = [Level(name, clients=number) for name in sets for number in integers(clients)]
         levels += [Level("one size", share=percent / 100) for percent in integers(shares)]
-        started, rows, skipped = asyncio.run(run({name: known[name] for name in chosen}, sets, levels, seconds, rounds))
-    rows = over_rounds(rows)
-    console.print(memory_table(started), load_table(rows))
+        result = Result(machine(), precision, datetime.now(UTC).isoformat(timespec="seconds"))
+        asyncio.run(run(result, {name: known[name] for name in chosen}, sets, levels, seconds, rounds))
     output.mkdir(parents=True, exist_ok=True)
-    draw(rows, started, output / "compare.png")
-    text = json.dumps(record(started, rows, skipped, precision), indent=1)
-    (output / "compare.json").write_text(text, encoding="utf-8")
+    if add and (output / "compare.json").is_file():
+        earlier = read(output / "compare.json")
+        earlier.add(result)
+        result = earlier
+    console.print(memory_table(result.entrants), load_table(result.rows()))
+    draw(result.rows(), result.entrants, output / "compare.png")
+    write(result, output / "compare.json")
     console.print(f"written: {output / 'compare.json'}, {output / 'compare.png'}")
 
 
@@ -74,23 +78,26 @@ def integers(text: str) -> list[int]:
 
 
 async def run(
+    result: Result,
     contenders: dict[str, Callable[[], Contender]],
     sets: dict[str, Photos],
     levels: list[Level],
     seconds: float,
     rounds: int,
-) -> tuple[list[Started], list[Measurement], dict[str, str]]:
-    """Start all, measure by turns, stop all; those that could not start are in the last, with the reason."""
+) -> None:
+    """Start all, measure by turns into ``result``, stop all; where it is interrupted, what was measured stays."""
+    task = asyncio.current_task()
+    assert task
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     started: list[Started] = []
-    rows: list[Measurement] = []
-    skipped: dict[str, str] = {}
+    rows = result.measurements
     try:
         for name, make in contenders.items():
             try:
                 started.append(await start(make()))
                 console.print(f"{name}: ready after {started[-1].ready_s:.1f} s")
             except Skipped as reason:
-                skipped[name] = str(reason)
+                result.skipped[name] = str(reason)
                 console.print(f"{name}: skipped, {reason}")
         for each in started:
             for bodies in sets.values():
@@ -102,10 +109,12 @@ async def run(
                         continue
                     rows.append(await measure(each, sets[level.photos], level, seconds, capacity(each, level, rows)))
                     console.print(f"{rows[-1].contender}, {level}: {rows[-1].per_second:.2f}/s", style="dim")
+    except asyncio.CancelledError:
+        console.print("stopped early")
     finally:
         for each in started:
             await each.contender.stop()
-    return started, rows, skipped
+        result.entrants = [each.entrant() for each in started]
 
 
 async def warm(started: Started, bodies: Photos) -> None:
@@ -126,33 +135,11 @@ def capacity(started: Started, level: Level, rows: list[Measurement]) -> float:
     return max(seen, default=1.0)
 
 
-def record(started: list[Started], rows: list[Measurement], skipped: dict[str, str], precision: str) -> dict[str, Any]:
-    """All of it for JSON, with the machine."""
-    return {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"cores": CORES, "cpu": processor(), "python": platform.python_version()},
-        "precision": precision,
-        "skipped": skipped,
-        "contenders": [
-            {
-                "name": each.contender.name,
-                "command": each.contender.description,
-                "ready_s": each.ready_s,
-                "idle_sum_mb": each.idle_sum_mb,
-                "peak_sum_mb": each.peak_sum_mb,
-                "idle": [asdict(memory) for memory in each.idle.values()],
-                "peak": [asdict(memory) for memory in each.peak.values()],
-            }
-            for each in started
-        ],
-        "measurements": [asdict(row) for row in rows],
-    }
-
-
-def processor() -> str:
-    """The CPU's name as Linux gives it."""
+def machine() -> str:
+    """Its cores, as Linux names them."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return f"{CORES} cores, {name}"
 
 
 if __name__ == "__main__":

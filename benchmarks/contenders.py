@@ -67,19 +67,23 @@ class Subprocess:
         self.command, self.environment, self.log = command, environment, log
         self.process: asyncio.subprocess.Process | None = None
 
-    async def start(self, **pipes: int) -> asyncio.subprocess.Process:
+    async def start(self, *, talks: bool = False) -> asyncio.subprocess.Process:
+        """``talks``: its standard input and output are pipes."""
+        pipe = asyncio.subprocess.PIPE
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *self.command,
                 cwd=ROOT,
                 env=dict(self.environment),
+                stdin=pipe if talks else asyncio.subprocess.DEVNULL,
+                stdout=pipe if talks else log,
                 stderr=log,
                 start_new_session=True,
-                **{"stdin": asyncio.subprocess.DEVNULL, "stdout": log, **pipes},
             )
         return self.process
 
     async def stop(self) -> None:
+        """End it and all that descend from it, by SIGINT first."""
         if self.process is None:
             return
         family = processes.trees([self.process.pid])
@@ -110,8 +114,7 @@ class Floor:
         self.free: asyncio.Queue[asyncio.subprocess.Process] = asyncio.Queue()
 
     async def start(self) -> None:
-        pipe = asyncio.subprocess.PIPE
-        for process in [await worker.start(stdin=pipe, stdout=pipe) for worker in self.workers]:
+        for process in [await worker.start(talks=True) for worker in self.workers]:
             assert process.stdout
             if await asyncio.wait_for(process.stdout.readline(), READY_S) != b"ready\n":
                 raise Skipped(f"the floor did not start; see {self.workers[0].log}")

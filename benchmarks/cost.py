@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from benchmarks import processes
@@ -37,6 +38,16 @@ class Cost:
     def total_cpu_ms(self) -> float:
         """Of all processes."""
         return sum(self.cpu_ms.values())
+
+
+@asynccontextmanager
+async def served(server: HttpServer) -> AsyncIterator[HttpServer]:
+    """The server, started; afterwards it has ended, also where it was never ready. Raises Skipped."""
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.stop()
 
 
 async def cost(server: HttpServer, bodies: Sequence[Body], clients: int, seconds: float) -> Cost:

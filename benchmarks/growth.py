@@ -5,10 +5,9 @@ of the curves may rise faster than in proportion. Prints a table; writes JSON an
 """
 
 import asyncio
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,12 +15,13 @@ import httpx
 import matplotlib
 import orjson
 import typer
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import photos
 from benchmarks.contenders import HttpServer
-from benchmarks.cost import Body, Cost, cost
+from benchmarks.cost import Body, Cost, cost, served
 from benchmarks.lineup import service
 from benchmarks.loadgen import post
 
@@ -35,6 +35,7 @@ MEGAPIXELS = (0.1, 0.4, 1.6, 6, 12, 24, 48)
 PEOPLE = (0, 1, 2, 6, 15, 40, 96)
 REPLICAS = (1, 2)
 BUSY_CLIENTS = 16
+WARM_S = 1.0
 LOW_THRESHOLDS = (0.9, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02)
 """Of instances: how many one photo has depends on it."""
 
@@ -70,6 +71,9 @@ class Curve:
         return last.cpu_ms / (first.cpu_ms + max(0.0, slope) * (last.x - first.x))
 
 
+RESULT = TypeAdapter(list[Curve])
+
+
 def point(x: float, seen: Cost, times: float = 1) -> Point:
     """A measured cost, ``times`` over."""
     return Point(x, times * seen.total_cpu_ms, seen.p50_ms, seen.per_second, sum(seen.failures.values()))
@@ -94,51 +98,62 @@ async def found(server: HttpServer, body: Body, what: str) -> int:
     return len(orjson.loads(answer)["images"][0][what])
 
 
-async def curves(server: HttpServer, seconds: float) -> list[Curve]:
-    """Every curve that one running service gives."""
-    photo = Body(photos.photo(*photos.ONE_SIZE))
+async def each_of(server: HttpServer, bodies: Mapping[float, Body], seconds: float) -> list[Point]:
+    """One client's costs for requests of several sizes."""
+    for body in bodies.values():
+        await found(server, body, "faces")  # the first of a shape is slower
+    return [point(x, await cost(server, [bodies[x]], 1, seconds)) for x in sorted(bodies)]
+
+
+async def clients(server: HttpServer, seconds: float) -> list[Point]:
+    """Against clients at once."""
+    photo = [Body(photos.photo(*photos.ONE_SIZE))]
+    return [point(number, await cost(server, photo, number, seconds), times=number) for number in CLIENTS]
+
+
+async def images(server: HttpServer, seconds: float) -> list[Point]:
+    """Against images a request."""
+    photo = photos.photo(640, 480)
+    return await each_of(server, {number: several(photo, number) for number in IMAGES}, seconds)
+
+
+async def megapixels(server: HttpServer, seconds: float) -> list[Point]:
+    """Against a photo's size."""
+    return await each_of(server, {size: of_megapixels(size) for size in MEGAPIXELS}, seconds)
+
+
+async def faces(server: HttpServer, seconds: float) -> list[Point]:
+    """Against faces found in photos of one size."""
     crowds = [Body(photos.crowd(people)) for people in PEOPLE]
-    thresholds = [f"?instance_segmentation.score_threshold={threshold}" for threshold in LOW_THRESHOLDS]
-
-    async def curve(name: str, bodies: Mapping[float, Body]) -> Curve:
-        for body in bodies.values():
-            await found(server, body, "faces")  # the first of a shape is slower
-        return Curve(name, [point(x, await cost(server, [bodies[x]], 1, seconds)) for x in sorted(bodies)])
-
-    return [
-        Curve("clients", [point(n, await cost(server, [photo], n, seconds), times=n) for n in CLIENTS]),
-        await curve("images a request", {n: several(photos.photo(640, 480), n) for n in IMAGES}),
-        await curve("megapixels", {size: of_megapixels(size) for size in MEGAPIXELS}),
-        await curve("faces", {await found(server, body, "faces"): body for body in crowds}),
-        await curve(
-            "instances",
-            {
-                await found(server, body, "instances"): body
-                for body in (Body(crowds[-1].data, query=threshold) for threshold in thresholds)
-            },
-        ),
-    ]
+    return await each_of(server, {await found(server, body, "faces"): body for body in crowds}, seconds)
 
 
-async def run(port: int, seconds: float, folder: Path) -> list[Curve]:
+async def instances(server: HttpServer, seconds: float) -> list[Point]:
+    """Against instances found in one photo, by the threshold."""
+    crowd = photos.crowd(PEOPLE[-1])
+    bodies = [Body(crowd, query=f"?instance_segmentation.score_threshold={least}") for least in LOW_THRESHOLDS]
+    return await each_of(server, {await found(server, body, "instances"): body for body in bodies}, seconds)
+
+
+CURVES = {"clients": clients, "images": images, "megapixels": megapixels, "faces": faces, "instances": instances}
+"""What one running service shows."""
+REPLICAS_CURVE = "replicas"
+
+
+async def run(chosen: Sequence[str], port: int, seconds: float, folder: Path) -> list[Curve]:
     """Start the service as it is, then with other numbers of replicas, and measure."""
-    server = service("service", port, "float32", folder)
-    try:
-        await server.start()
-        result = await curves(server, seconds)
-    finally:
-        await server.stop()
-    replicas = []
-    for number in REPLICAS:
-        server = service(f"replicas-{number}", port, "float32", folder, number)
-        try:
-            await server.start()
-            photo = Body(photos.photo(*photos.ONE_SIZE))
-            await cost(server, [photo], BUSY_CLIENTS, 1)
-            replicas.append(point(number, await cost(server, [photo], BUSY_CLIENTS, seconds)))
-        finally:
-            await server.stop()
-    return [*result, Curve("replicas", replicas)]
+    result = []
+    if measured := [name for name in chosen if name in CURVES]:
+        async with served(service("service", port, "float32", folder)) as server:
+            result = [Curve(name, await CURVES[name](server, seconds)) for name in measured]
+    if REPLICAS_CURVE in chosen:
+        photo, points = [Body(photos.photo(*photos.ONE_SIZE))], []
+        for number in REPLICAS:
+            async with served(service(f"replicas-{number}", port, "float32", folder, number)) as server:
+                await cost(server, photo, BUSY_CLIENTS, WARM_S)
+                points.append(point(number, await cost(server, photo, BUSY_CLIENTS, seconds)))
+        result.append(Curve(REPLICAS_CURVE, points))
+    return result
 
 
 def table(results: Sequence[Curve]) -> Table:
@@ -156,7 +171,7 @@ def table(results: Sequence[Curve]) -> Table:
 def draw(results: Sequence[Curve], file: Path) -> None:
     """One panel a curve, with the line that it must not rise above."""
     figure, axes = pyplot.subplots(2, 3, figsize=(13, 7), layout="constrained")
-    for panel, curve in zip(axes.flat, results, strict=True):
+    for panel, curve in zip(axes.flat, results, strict=False):
         panel.plot([each.x for each in curve.points], [each.cpu_ms for each in curve.points], marker="o")
         first, last = curve.points[0], curve.points[-1]
         panel.plot([first.x, last.x], [first.cpu_ms, last.cpu_ms / curve.over_line], linestyle=":", color="grey")
@@ -166,17 +181,23 @@ def draw(results: Sequence[Curve], file: Path) -> None:
 
 
 def main(
+    curves: Annotated[str, typer.Option(help="Comma-separated; the others stay as the folder has them.")] = ",".join(
+        (*CURVES, REPLICAS_CURVE)
+    ),
     seconds: Annotated[float, typer.Option(help="Of each measurement.")] = 5,
     port: Annotated[int, typer.Option(help="The first that may be used.")] = 8300,
     output: Annotated[Path, typer.Option(help="Folder for growth.json and growth.png.")] = Path("runs/growth"),
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        results = asyncio.run(run(port, seconds, Path(folder)))
-    Console().print(table(results))
+        measured = asyncio.run(run(curves.split(","), port, seconds, Path(folder)))
     output.mkdir(parents=True, exist_ok=True)
+    file = output / "growth.json"
+    earlier = RESULT.validate_json(file.read_bytes()) if file.is_file() else []
+    by_name = {curve.name: curve for curve in [*earlier, *measured]}
+    results = [by_name[name] for name in (*CURVES, REPLICAS_CURVE) if name in by_name]
+    Console().print(table(results))
     draw(results, output / "growth.png")
-    record = {curve.name: [asdict(each) for each in curve.points] for curve in results}
-    (output / "growth.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    file.write_bytes(RESULT.dump_json(results, indent=1))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 import asyncio
 import time
 from dataclasses import dataclass, field
-from statistics import median
 
 from benchmarks import processes
-from benchmarks.contenders import CORES, Contender, Photos, Skipped
+from benchmarks.contenders import CORES, Contender, Photos
 from benchmarks.loadgen import Load, closed_loop, open_loop
 from benchmarks.processes import Memory
+from benchmarks.result import Entrant, Level, Measurement
 
 MEMORY_EVERY_S = 4.0
 SETTLE_S = 1.0
@@ -27,10 +27,17 @@ class Started:
     peak_sum_mb: float = 0.0
     """The highest sum of one moment."""
 
-    @property
-    def idle_sum_mb(self) -> float:
-        """Of all processes before any load."""
-        return sum(memory.pss_mb for memory in self.idle.values())
+    def entrant(self) -> Entrant:
+        """What was seen of it, but for its answers."""
+        return Entrant(
+            self.contender.name,
+            self.contender.description,
+            self.ready_s,
+            sum(memory.pss_mb for memory in self.idle.values()),
+            self.peak_sum_mb,
+            self.idle,
+            self.peak,
+        )
 
     def watch_memory(self) -> dict[int, Memory]:
         """The sizes now; the peaks rise to them."""
@@ -41,47 +48,12 @@ class Started:
         return now
 
 
-@dataclass(frozen=True)
-class Level:
-    """How hard to ask."""
-
-    photos: str
-    """Name of the set of photos."""
-    clients: int | None = None
-    """Of a closed loop."""
-    share: float | None = None
-    """Of an open loop: arrivals over the contender's own capacity."""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """A row of the result."""
-
-    contender: str
-    level: Level
-    per_second: float
-    """Good answers; of an open loop, until the last is there."""
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-    answers: int
-    errors: dict[str, int]
-    cpu_ms: float
-    """Of all of the contender's processes, a request."""
-    page_faults: float
-    """The same."""
-    generator_cpu_ms: float
-    """Of the load generator, a request."""
-    others_share: float
-    """Of the machine's cores, what others than the contender and the generator used: 0 on an idle machine."""
-
-
 async def start(contender: Contender) -> Started:
     """Start a contender, and see how long that takes and how much memory. Raises Skipped."""
     began = time.monotonic()
     try:
         await contender.start()
-    except Skipped:
+    except BaseException:
         await contender.stop()
         raise
     started = Started(contender, time.monotonic() - began)
@@ -124,41 +96,13 @@ def reduce(contender: str, level: Level, load: Load, used: processes.Used, other
         contender,
         level,
         load.per_second,
-        *(1000 * load.latency_s(percent) for percent in (50, 95, 99)),
+        p50_ms=1000 * load.latency_s(50),
+        p95_ms=1000 * load.latency_s(95),
+        p99_ms=1000 * load.latency_s(99),
         answers=len(load.latencies_s),
         errors=dict(load.errors),
         cpu_ms=1000 * used.cpu_s / load.sent,
         page_faults=used.page_faults / load.sent,
         generator_cpu_ms=1000 * load.generator_cpu_s / load.sent,
         others_share=others_share,
-    )
-
-
-def over_rounds(rows: list[Measurement]) -> list[Measurement]:
-    """One row for each contender and level: medians of the rounds; answers and errors in sum."""
-    groups: dict[tuple[Level, str], list[Measurement]] = {}
-    for row in rows:
-        groups.setdefault((row.level, row.contender), []).append(row)
-    return [joined(group) for group in groups.values()]
-
-
-def joined(rounds: list[Measurement]) -> Measurement:
-    """The rounds of one contender and level."""
-    errors: dict[str, int] = {}
-    for row in rounds:
-        for kind, count in row.errors.items():
-            errors[kind] = errors.get(kind, 0) + count
-    return Measurement(
-        rounds[0].contender,
-        rounds[0].level,
-        per_second=median(row.per_second for row in rounds),
-        p50_ms=median(row.p50_ms for row in rounds),
-        p95_ms=median(row.p95_ms for row in rounds),
-        p99_ms=median(row.p99_ms for row in rounds),
-        answers=sum(row.answers for row in rounds),
-        errors=errors,
-        cpu_ms=median(row.cpu_ms for row in rounds),
-        page_faults=median(row.page_faults for row in rounds),
-        generator_cpu_ms=median(row.generator_cpu_ms for row in rounds),
-        others_share=max(row.others_share for row in rounds),
     )

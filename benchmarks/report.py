@@ -11,7 +11,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from rich.table import Table
 
-from benchmarks.measure import Level, Measurement, Started
+from benchmarks.result import Entrant, Level, Measurement
 
 FLOOR = "floor"
 LARGE_MB = 60
@@ -49,26 +49,26 @@ def load_table(rows: Sequence[Measurement]) -> Table:
     return table
 
 
-def memory_table(contenders: Sequence[Started]) -> Table:
+def memory_table(entrants: Sequence[Entrant]) -> Table:
     """Time to ready and memory, a row a contender and one for each of its larger processes."""
     table = Table("contender", "ready s", "process", "idle PSS MiB", "peak PSS MiB")
-    for started in contenders:
-        sums = f"{started.idle_sum_mb:.0f}", f"{started.peak_sum_mb:.0f}"
-        table.add_row(started.contender.name, f"{started.ready_s:.1f}", "all", *sums)
-        large = {pid: peak for pid, peak in started.peak.items() if peak.pss_mb >= LARGE_MB}
+    for entrant in entrants:
+        sums = f"{entrant.idle_sum_mb:.0f}", f"{entrant.peak_sum_mb:.0f}"
+        table.add_row(entrant.name, f"{entrant.ready_s:.1f}", "all", *sums)
+        large = {pid: peak for pid, peak in entrant.peak.items() if peak.pss_mb >= LARGE_MB}
         for pid, peak in sorted(large.items(), key=lambda item: -item[1].pss_mb):
-            idle = started.idle.get(pid)
+            idle = entrant.idle.get(pid)
             table.add_row("", "", peak.title, f"{idle.pss_mb:.0f}" if idle else "", f"{peak.pss_mb:.0f}")
-        if small := [peak for pid, peak in started.peak.items() if pid not in large]:
-            idle_mb = sum(memory.pss_mb for pid, memory in started.idle.items() if pid not in large)
+        if small := [peak for pid, peak in entrant.peak.items() if pid not in large]:
+            idle_mb = sum(memory.pss_mb for pid, memory in entrant.idle.items() if pid not in large)
             table.add_row("", "", f"{len(small)} others", f"{idle_mb:.0f}", f"{sum(peak.pss_mb for peak in small):.0f}")
         table.add_section()
     return table
 
 
-def draw(rows: Sequence[Measurement], contenders: Sequence[Started], file: Path) -> None:
+def draw(rows: Sequence[Measurement], entrants: Sequence[Entrant], file: Path) -> None:
     """Answers a second, latency and cost against clients; latency against arrivals; memory."""
-    names = [started.contender.name for started in contenders]
+    names = [entrant.name for entrant in entrants]
     colours = {name: f"C{number}" for number, name in enumerate(names)}
     photos = next((row.level.photos for row in rows), "")
     closed = [row for row in rows if row.level.clients is not None and row.level.photos == photos]
@@ -89,13 +89,13 @@ def draw(rows: Sequence[Measurement], contenders: Sequence[Started], file: Path)
         panel.minorticks_off()
     axes[0, 0].legend()
     for name in names:
-        points = sorted((100 * (row.level.share or 0), row.p99_ms) for row in opened if row.contender == name)
-        axes[1, 1].plot(*zip(*points, strict=True), marker="o", color=colours[name]) if points else None
+        percents = sorted((100 * (row.level.share or 0), row.p99_ms) for row in opened if row.contender == name)
+        axes[1, 1].plot(*zip(*percents, strict=True), marker="o", color=colours[name]) if percents else None
     axes[1, 1].set(title="99th percentile of latency, ms (open loop)", xlabel="arrivals, % of its own capacity")
     axes[1, 1].set_yscale("log" if opened else "linear")
     bars = range(len(names))
-    axes[1, 2].bar(bars, [started.peak_sum_mb for started in contenders], color=[colours[name] for name in names])
-    axes[1, 2].bar(bars, [started.idle_sum_mb for started in contenders], color="#0006", width=0.5)
+    axes[1, 2].bar(bars, [entrant.peak_sum_mb for entrant in entrants], color=[colours[name] for name in names])
+    axes[1, 2].bar(bars, [entrant.idle_sum_mb for entrant in entrants], color="#0006", width=0.5)
     axes[1, 2].set(title="PSS of all processes, MiB: peak, and idle inside")
     axes[1, 2].set_xticks(bars, names, rotation=20)
     figure.savefig(file, dpi=80)

@@ -8,17 +8,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serve_app.api_keys import carries_key
 from serve_app.http.errors import RequestError, error_response
 
+OPEN_PATHS = frozenset({"/livez", "/readyz"})
+"""What load balancers ask, which hold no key."""
+
 
 class ApiKeys:
-    """ASGI middleware: a request must carry one of ``keys``, as ``Authorization: Bearer KEY`` or ``X-API-Key: KEY``.
+    """ASGI middleware: a request must carry one of ``keys``, as ``Authorization: Bearer KEY`` or ``X-API-Key: KEY``."""
 
-    GET of ``open_paths`` needs none.
-    """
-
-    def __init__(self, app: ASGIApp, keys: Collection[str], open_paths: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, keys: Collection[str]) -> None:
         self.app = app
         self._keys = keys
-        self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self._admits(scope):
@@ -28,7 +27,6 @@ class ApiKeys:
         await error_response(error, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
 
     def _admits(self, scope: Scope) -> bool:
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path in self._open_paths and scope["method"] == "GET":
+        if scope["path"].removeprefix(scope.get("root_path", "")) in OPEN_PATHS:
             return True
         return carries_key(Headers(scope=scope), self._keys)
