@@ -15,12 +15,12 @@ from ray.serve.handle import DeploymentHandle
 from deployments.calls import Answer, Call, CallExpired, ReplicaOverloaded
 from deployments.models.card import ModelCard
 from serve_app.pipeline import BranchFailed, Failure
+from serve_app.pulse import Pulse
 
 logger = logging.getLogger("ray.serve")
 
 LARGEST_BY_VALUE = 1024 * 1024
 """Bytes up to which pixels travel inside the gRPC call; above, through the object store."""
-READY_TIMEOUT_S = 2.0
 
 
 class ServeBranch:
@@ -30,17 +30,19 @@ class ServeBranch:
         self.card = card
         self._by_reference = handle
         self._by_value = handle.options(_by_reference=False)
+        self._pulse = Pulse(self._ask)
 
     async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
         """Answer for one prepared image, uint8 RGB [h, w, 3]. Raises BranchFailed, within the call's deadline."""
         try:
             async with asyncio.timeout(max(0.0, call.deadline - time.time())):
                 try:
-                    return await self._call(image, call)
+                    answer = await self._call(image, call)
                 except RayActorError:
+                    self._pulse.lost()
                     # The replica that had accepted the call died; Serve does not retry such calls, inference may be.
                     logger.warning("request %s: %s is retried on another replica", call.request_id, self.card.task)
-                    return await self._call(image, call)
+                    answer = await self._call(image, call)
         except (TimeoutError, CallExpired):
             raise self._failed("deadline_exceeded", "gave no answer before the deadline") from None
         except (BackPressureError, ReplicaOverloaded):
@@ -52,14 +54,15 @@ class ServeBranch:
                 raise self._failed("unavailable", "has no replica that can answer") from None
             logger.exception("request %s: %s failed", call.request_id, self.card.task)
             raise self._failed("internal", "failed on this image") from None
+        self._pulse.heard()
+        return answer
 
-    async def ready(self) -> bool:
-        """Whether a replica answers within two seconds."""
-        try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                return bool(await self._by_value.ready.remote())
-        except (TimeoutError, RayError, BackPressureError, DeploymentUnavailableError):
-            return False
+    def ready(self) -> bool:
+        """Whether a replica answered lately."""
+        return self._pulse.alive
+
+    async def _ask(self) -> None:
+        await self._by_value.ready.remote()
 
     async def _call(self, image: NDArray[np.uint8], call: Call) -> Answer:
         if image.nbytes <= LARGEST_BY_VALUE:

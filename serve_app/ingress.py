@@ -1,7 +1,9 @@
 """The Ingress deployment: every HTTP route and gRPC method, on CPU replicas that load no torch."""
 
+import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -12,8 +14,8 @@ from deployments.models.card import Task, card_path, read_card
 from serve_app.api_keys import carries_key
 from serve_app.branch import ServeBranch
 from serve_app.grpc.call import CallRefused, GrpcContext, metadata_of, refusals
+from serve_app.grpc.health import Health
 from serve_app.http.app import Routes, create_app
-from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
 from serve_app.protocols.kserve import routes as kserve
 from serve_app.protocols.native import routes as native
@@ -24,6 +26,13 @@ from serve_app.protocols.roboflow import routes as roboflow
 from serve_app.protocols.tf_serving.service import ModelService, PredictionService
 from serve_app.settings import Dialect, Settings
 
+logger = logging.getLogger("ray.serve")
+
+GRPC_SERVICES = (
+    "inference.GRPCInferenceService",
+    "tensorflow.serving.PredictionService",
+    "tensorflow.serving.ModelService",
+)
 HTTP_PROTOCOLS: Mapping[Dialect, Routes] = {
     "native": native.routes,
     "paddlehub": paddlehub.routes,
@@ -34,21 +43,40 @@ HTTP_PROTOCOLS: Mapping[Dialect, Routes] = {
 """Those of the dialects that have HTTP routes."""
 
 
-def delegated(dialect: Dialect, service: str, method: str) -> Callable[..., Awaitable[Any]]:
-    """A gRPC method of the deployment, by whose name Serve dispatches, that a service object of it answers."""
+class Nothing:
+    """The answer of a call that was refused: gRPC sends none beside a code other than OK."""
 
-    async def call(self: Any, request: Any, grpc_context: GrpcContext) -> Any:
-        with refusals(grpc_context):
-            if dialect not in self.settings.dialects:
-                raise CallRefused(grpc.StatusCode.UNIMPLEMENTED, f"{dialect} is switched off in the settings")
-            if self.api_keys and not carries_key(metadata_of(grpc_context), self.api_keys):
-                raise CallRefused(grpc.StatusCode.UNAUTHENTICATED, "a valid API key is needed in x-api-key")
-        return await getattr(getattr(self, service), method)(request, grpc_context)
+    def SerializeToString(self) -> bytes:
+        """No bytes."""
+        return b""
+
+
+def delegated(
+    dialect: Dialect, service: str, method: str, *, is_open: bool = False, has_images: bool = False
+) -> Callable[..., Awaitable[Any]]:
+    """A gRPC method of the deployment, by whose name Serve dispatches, that a service object of it answers.
+
+    An open one needs no key. One that brings images is refused before it is parsed where no answer could come in time.
+    """
+
+    async def call(self: Any, request: bytes, grpc_context: GrpcContext) -> Any:
+        try:
+            with refusals(grpc_context):
+                self.check_call(dialect, grpc_context, is_open)
+                if has_images:
+                    self.pipeline.check_room(time.time())
+            return await getattr(getattr(self, service), method)(request, grpc_context)
+        except CallRefused as refusal:
+            # What is raised would be logged with its traceback, and its trailing metadata would be lost.
+            logger.info("%s: %s: %s", method, refusal.code.name, refusal.details)
+            return Nothing()
 
     return call
 
 
-@serve.deployment(max_ongoing_requests=64, max_queued_requests=256)
+# Serve's own queue in front of a replica refuses in plain text and lets probes wait behind photos, so it must never
+# fill: the gate and the pipeline's admission refuse before.
+@serve.deployment(max_ongoing_requests=100_000, max_queued_requests=-1)
 @serve.ingress()
 class Ingress:
     """Decodes, fans out to the models, combines."""
@@ -63,9 +91,9 @@ class Ingress:
             max_pixels=self.settings.max_pixels,
             timeout_s=self.settings.timeout_s,
             decode_threads=self.settings.decode_threads,
-            images_in_flight=self.settings.images_in_flight,
+            capacity=self.settings.capacity,
         )
-        self.limits = Limits(self.settings.max_body_bytes, self.settings.max_images, self.settings.max_pixels)
+        self.limits = self.settings.limits
         variable = self.settings.api_keys_env
         keys = os.environ.get(variable, "").split(",") if variable else []
         self.api_keys = frozenset(key.strip() for key in keys if key.strip())
@@ -74,20 +102,43 @@ class Ingress:
         self.open_inference = OpenInferenceService(self.pipeline, self.limits)
         self.prediction_service = PredictionService(self.pipeline, self.limits)
         self.model_service = ModelService(self.pipeline)
+        self.health = Health(self.pipeline, GRPC_SERVICES)
+        self.pipeline.ready()  # from now on it is known
 
     def __serve_build_asgi_app__(self) -> Any:
         protocols = [HTTP_PROTOCOLS[dialect] for dialect in self.settings.dialects if dialect in HTTP_PROTOCOLS]
         return create_app(self.pipeline, self.limits, protocols, self.api_keys, self.settings.cors_origins)
 
-    ServerLive = delegated("open_inference", "open_inference", "ServerLive")
-    ServerReady = delegated("open_inference", "open_inference", "ServerReady")
+    def check_call(self, dialect: Dialect, grpc_context: GrpcContext, is_open: bool) -> None:
+        """Raise CallRefused for a dialect that is switched off, and for a call that needs a key and has none."""
+        if dialect not in self.settings.dialects:
+            raise CallRefused(grpc.StatusCode.UNIMPLEMENTED, f"{dialect} is switched off in the settings")
+        if self.api_keys and not is_open and not carries_key(metadata_of(grpc_context), self.api_keys):
+            raise CallRefused(grpc.StatusCode.UNAUTHENTICATED, "a valid API key is needed in x-api-key")
+
+    async def Check(self, request: bytes, grpc_context: GrpcContext) -> Any:
+        """Of ``grpc.health.v1.Health``."""
+        try:
+            with refusals(grpc_context):
+                return self.health.check(request)
+        except CallRefused:
+            return Nothing()
+
+    async def Watch(self, request: bytes, grpc_context: GrpcContext) -> AsyncIterator[Any]:
+        """Of ``grpc.health.v1.Health``."""
+        with refusals(grpc_context):
+            async for status in self.health.watch(request):
+                yield status
+
+    ServerLive = delegated("open_inference", "open_inference", "ServerLive", is_open=True)
+    ServerReady = delegated("open_inference", "open_inference", "ServerReady", is_open=True)
     ModelReady = delegated("open_inference", "open_inference", "ModelReady")
     ServerMetadata = delegated("open_inference", "open_inference", "ServerMetadata")
     ModelMetadata = delegated("open_inference", "open_inference", "ModelMetadata")
-    ModelInfer = delegated("open_inference", "open_inference", "ModelInfer")
+    ModelInfer = delegated("open_inference", "open_inference", "ModelInfer", has_images=True)
     ModelConfig = delegated("open_inference", "open_inference", "ModelConfig")
     ModelStatistics = delegated("open_inference", "open_inference", "ModelStatistics")
     RepositoryIndex = delegated("open_inference", "open_inference", "RepositoryIndex")
-    Predict = delegated("tf_serving", "prediction_service", "Predict")
+    Predict = delegated("tf_serving", "prediction_service", "Predict", has_images=True)
     GetModelMetadata = delegated("tf_serving", "prediction_service", "GetModelMetadata")
     GetModelStatus = delegated("tf_serving", "model_service", "GetModelStatus")

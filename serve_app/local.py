@@ -27,7 +27,7 @@ class LocalBranch:
         except ReplicaOverloaded as error:
             raise BranchFailed(Failure("overloaded", str(error), self.card.task)) from error
 
-    async def ready(self) -> bool:
+    def ready(self) -> bool:
         """A replica is warm once it is constructed."""
         return True
 
@@ -43,5 +43,5 @@ def build_local(settings: Settings) -> Pipeline:
         max_pixels=settings.max_pixels,
         timeout_s=settings.timeout_s,
         decode_threads=settings.decode_threads,
-        images_in_flight=settings.images_in_flight,
+        capacity=settings.capacity,
     )

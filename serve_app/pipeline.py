@@ -2,20 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deployments.calls import Answer, Call, InstanceSegmentationOptions, MaskDetectionOptions, ObjectDetectionOptions
-from deployments.imaging.decode import ImageError, decode
+from deployments.imaging.decode import ImageError, decode, read_header
 from deployments.imaging.resize import prepare
 from deployments.models.card import ModelCard, Task
 from deployments.results import Detection, Face, Instance, Results
+from serve_app.admission import DECODE, Admission, Admitted, Capacity
 from serve_app.people import Person, tie
 
 P = ParamSpec("P")
@@ -60,6 +61,10 @@ class AnalyzeRequest:
     traceparent: str | None = None
     keep_pixels: bool = False
     """Whether the answer holds the decoded pictures, for drawing."""
+    then: "Callable[[ImageAnalysis], Awaitable[None]] | None" = None
+    """Called with each image once it is analysed, while its pixels have their room; what it raises, analyze does."""
+    arrived: float = field(default_factory=time.time)
+    """Wall clock, seconds since the epoch: when the deadline began to run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +123,8 @@ class Branch(Protocol):
     async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
         """Answer for one prepared image. Raises BranchFailed, within the call's deadline."""
 
-    async def ready(self) -> bool:
-        """Whether a replica answers."""
+    def ready(self) -> bool:
+        """Whether a replica answers, as far as is known now."""
 
 
 class Pipeline:
@@ -132,21 +137,30 @@ class Pipeline:
         max_pixels: int,
         timeout_s: float,
         decode_threads: int,
-        images_in_flight: int,
+        capacity: Capacity,
     ) -> None:
         self.branches = branches
         self.max_pixels = max_pixels
         self.timeout_s = timeout_s
         self._threads = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
-        self._in_flight = asyncio.Semaphore(images_in_flight)
+        self.admission = Admission(branches, capacity)
+
+    def check_room(self, arrived: float) -> None:
+        """Raise Overloaded if no request that arrived then could be answered in time, whatever it asks for."""
+        self.admission.check(arrived + self.timeout_s - time.time())
 
     async def analyze(self, request: AnalyzeRequest) -> Analysis:
-        """Analyse every image of a request; what fails is an entry in its image's ``errors``, never an exception."""
+        """Analyse every image of a request; what fails is an entry in its image's ``errors``.
+
+        Raises Overloaded, before anything is decoded, if the answer could not come in time.
+        """
         started = time.monotonic()
-        timeout = min(request.options.timeout_s or self.timeout_s, self.timeout_s)
-        deadline = time.time() + timeout
-        images = await asyncio.gather(*(self._one(image, request, deadline) for image in request.images))
-        return Analysis(list(images), self.models(request.options), milliseconds_since(started))
+        deadline = request.arrived + min(request.options.timeout_s or self.timeout_s, self.timeout_s)
+        size = sum(len(image.data) if isinstance(image, EncodedImage) else image.nbytes for image in request.images)
+        on_clock = self.admission.clock() + deadline - time.time()
+        with self.admission.request(self.models(request.options), len(request.images), size, on_clock) as admitted:
+            images = await gather_or_cancel(self._one(image, request, admitted, deadline) for image in request.images)
+        return Analysis(images, self.models(request.options), milliseconds_since(started))
 
     def models(self, options: AnalyzeOptions) -> dict[Task, str]:
         """The tasks that a request asks for, each with its model's name and version."""
@@ -162,25 +176,25 @@ class Pipeline:
         """Run CPU work (decoding, drawing, encoding) in the decode pool."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *arguments, **named))
 
-    async def ready(self) -> dict[Task, bool]:
+    def ready(self) -> dict[Task, bool]:
         """Whether each branch answers."""
-        answers = await asyncio.gather(*(branch.ready() for branch in self.branches.values()))
-        return dict(zip(self.branches, answers, strict=True))
+        return {task: branch.ready() for task, branch in self.branches.items()}
 
     async def _one(
-        self, source: EncodedImage | NDArray[np.uint8], request: AnalyzeRequest, deadline: float
+        self, source: EncodedImage | NDArray[np.uint8], request: AnalyzeRequest, admitted: Admitted, deadline: float
     ) -> ImageAnalysis:
         analysis = ImageAnalysis(name=source.name if isinstance(source, EncodedImage) else None)
         try:
-            async with asyncio.timeout(deadline - time.time()):
-                await self._in_flight.acquire()
+            async with self.admission.turn(admitted, await self._pixel_count(source)):
+                await self._fill(analysis, source, request, deadline)
+                if request.then is not None:
+                    await request.then(analysis)
+        except ImageError as error:
+            analysis.errors.append(Failure(error.code, str(error)))
         except TimeoutError:
             analysis.errors.append(Failure("deadline_exceeded", "the deadline passed before the image was decoded"))
-            return analysis
-        try:
-            await self._fill(analysis, source, request, deadline)
         finally:
-            self._in_flight.release()
+            admitted.unanswered -= 1
         return analysis
 
     async def _fill(
@@ -191,11 +205,8 @@ class Pipeline:
         deadline: float,
     ) -> None:
         started = time.monotonic()
-        try:
+        with self.admission.timed(DECODE):
             pixels = await self._pixels(source)
-        except ImageError as error:
-            analysis.errors.append(Failure(error.code, str(error)))
-            return
         analysis.height, analysis.width = pixels.shape[:2]
         if request.keep_pixels:
             analysis.pixels = pixels
@@ -205,6 +216,14 @@ class Pipeline:
         )
         analysis.people = await self.on_thread(tie, analysis.faces, analysis.instances)
         analysis.timing_ms["total"] = milliseconds_since(started)
+
+    async def _pixel_count(self, source: EncodedImage | NDArray[np.uint8]) -> int:
+        """Raises ImageError for what is no picture. One over the limit needs no room: it will not be decoded."""
+        if not isinstance(source, EncodedImage):
+            return int(source.shape[0] * source.shape[1])
+        header = await self.on_thread(read_header, source.data)
+        count = header.width * header.height
+        return count if count <= self.max_pixels else 0
 
     async def _pixels(self, source: EncodedImage | NDArray[np.uint8]) -> NDArray[np.uint8]:
         if isinstance(source, EncodedImage):
@@ -226,7 +245,9 @@ class Pipeline:
         )
         try:
             async with asyncio.timeout(deadline - time.time()):
-                answer = await branch(await self.on_thread(prepare, pixels, branch.card.image), call)
+                prepared = await self.on_thread(prepare, pixels, branch.card.image)
+                with self.admission.timed(task):
+                    answer = await branch(prepared, call)
         except BranchFailed as error:
             analysis.errors.append(error.failure)
             return
@@ -236,6 +257,18 @@ class Pipeline:
             return
         analysis.timing_ms[task] = {"queue": answer.queue_ms, "run": answer.run_ms}
         setattr(analysis, FOUND[task], answer.results)
+
+
+async def gather_or_cancel(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """All results in order; the first exception, or a cancellation, ends the others before it is raised."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
 
 
 def milliseconds_since(start: float) -> float:

@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.models.card import TASKS, Task
 from deployments.settings import ReplicaSettings
+from serve_app.admission import Capacity
+from serve_app.limits import Limits
 
 __all__ = ["ReplicaSettings", "Settings"]
 
@@ -36,18 +38,34 @@ class Settings(BaseModel):
     max_pixels: int = Field(default=50_000_000, ge=1)
     """Width times height of one image."""
     timeout_s: float = Field(default=30.0, gt=0)
-    """For one request; a request may ask for less, not for more."""
+    """For one request, from its arrival on; a request may ask for less, not for more."""
 
     decode_threads: int = Field(default=2, ge=1)
     """Of each ingress replica."""
-    images_in_flight: int = Field(default=16, ge=1)
-    """Images that one ingress replica holds decoded at once."""
+    pixels_in_flight: int = Field(default=100_000_000, ge=1)
+    """Pixels of the images that one ingress replica holds decoded at once; one image with more goes alone."""
+    bytes_in_flight: int = Field(default=512 * 1024 * 1024, ge=1)
+    """Bytes of the bodies that one server, and of the images that one ingress replica, holds at once."""
+    upload_timeout_s: float = Field(default=20.0, gt=0)
+    """In which a body must have come in. The deadline of its request runs meanwhile."""
     api_keys_env: str | None = None
     """Name of an environment variable with comma-separated keys; requests must then carry one."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may read answers in a browser, such as ``https://photos.example``; ``*`` for every one."""
     dialects: tuple[Dialect, ...] = get_args(Dialect)
     """The protocols that are served; ``kserve`` is KServe V1 and TensorFlow Serving over REST, ``tf_serving`` gRPC."""
+
+    @property
+    def capacity(self) -> Capacity:
+        """What one process may hold."""
+        return Capacity(self.pixels_in_flight, self.bytes_in_flight)
+
+    @property
+    def limits(self) -> Limits:
+        """What one request may send."""
+        return Limits(
+            self.max_body_bytes, self.max_images, self.max_pixels, self.upload_timeout_s, self.bytes_in_flight
+        )
 
     def cards(self) -> dict[Task, str]:
         """The model card of each branch that the service has."""

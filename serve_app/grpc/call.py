@@ -1,6 +1,7 @@
 """What the gRPC services share: the context that they need, how a call is refused, codes of failures, request ids."""
 
 import logging
+import math
 import re
 import uuid
 from collections.abc import Iterator, Sequence
@@ -8,7 +9,12 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import grpc  # type: ignore[import-untyped]
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
+from serve_app.admission import Overloaded
 from serve_app.pipeline import Failure
 
 logger = logging.getLogger("ray.serve")
@@ -23,6 +29,8 @@ CODE_OF_FAILURE = {
     "unavailable": grpc.StatusCode.UNAVAILABLE,
     "internal": grpc.StatusCode.INTERNAL,
 }
+RETRIED = ("overloaded", "unavailable")
+"""Failures after which a client may come again in a second."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -33,16 +41,36 @@ class GrpcContext(Protocol):
 
     def set_details(self, details: str) -> None: ...
 
+    def set_trailing_metadata(self, trailing_metadata: list[tuple[str, str | bytes]]) -> None: ...
+
     def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]] | None: ...
 
 
 class CallRefused(Exception):
-    """A call that gets no answer: its gRPC code and what the client is told."""
+    """A call that gets no answer: its gRPC code, what the client is told, and when it may come again."""
 
-    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+    def __init__(self, code: grpc.StatusCode, details: str, retry_after_s: float | None = None) -> None:
         super().__init__(code, details)
         self.code = code
         self.details = details
+        self.retry_after_s = retry_after_s
+
+    def write_to(self, context: GrpcContext) -> None:
+        """Set code, details, and what retrying clients read.
+
+        That is ``google.rpc.RetryInfo`` in ``grpc-status-details-bin``, and the pushback that gRPC's own retries obey.
+        """
+        context.set_code(self.code)
+        context.set_details(self.details)
+        if self.retry_after_s is None:
+            return
+        packed = AnyMessage()
+        packed.Pack(RetryInfo(retry_delay=Duration(seconds=math.ceil(self.retry_after_s))))
+        status = Status(code=self.code.value[0], message=self.details, details=[packed])
+        milliseconds = str(math.ceil(self.retry_after_s * 1000))
+        context.set_trailing_metadata(
+            [("grpc-status-details-bin", status.SerializeToString()), ("grpc-retry-pushback-ms", milliseconds)]
+        )
 
 
 @contextmanager
@@ -51,15 +79,17 @@ def refusals(context: GrpcContext) -> Iterator[None]:
     try:
         yield
     except CallRefused as refusal:
-        context.set_code(refusal.code)
-        context.set_details(refusal.details)
+        refusal.write_to(context)
         raise
+    except Overloaded as overloaded:
+        full = CallRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, str(overloaded), overloaded.retry_after_s)
+        full.write_to(context)
+        raise full from None
     except Exception:
         logger.exception("a gRPC call failed")
-        details = "the service failed on this request"
-        context.set_code(grpc.StatusCode.INTERNAL)
-        context.set_details(details)
-        raise CallRefused(grpc.StatusCode.INTERNAL, details) from None
+        fault = CallRefused(grpc.StatusCode.INTERNAL, "the service failed on this request")
+        fault.write_to(context)
+        raise fault from None
 
 
 def invalid(details: str) -> CallRefused:
@@ -73,7 +103,9 @@ def refuse_failures(failures: Sequence[Sequence[Failure]]) -> None:
     if found:
         order = list(CODE_OF_FAILURE)
         worst, index = max(found, key=lambda pair: order.index(pair[0].code))
-        raise CallRefused(CODE_OF_FAILURE[worst.code], f"input images, element {index}: {worst.message}")
+        retry_after_s = 1 if worst.code in RETRIED else None
+        message = f"input images, element {index}: {worst.message}"
+        raise CallRefused(CODE_OF_FAILURE[worst.code], message, retry_after_s)
 
 
 def metadata_of(context: GrpcContext) -> dict[str, str]:

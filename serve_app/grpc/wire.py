@@ -2,19 +2,38 @@
 
 from typing import Any, TypeVar
 
+import grpc  # type: ignore[import-untyped]
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
+
+from serve_app.grpc.call import CallRefused, invalid
+from serve_app.pipeline import Pipeline
 
 MAX_MEMORY = 16 * 1024 * 1024
 """Roughly the bytes that the fields of one message may take once parsed, beside the bytes of its strings."""
 FIELD_MEMORY = 128
 PACKED_MEMORY = 8
 """For each byte of packed numbers."""
+PARSED_INLINE = 64 * 1024
+"""Bytes of a request up to which a thread's hand-over costs more than it spares others; health must not queue, too."""
 
 M = TypeVar("M", bound=Message)
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _OPAQUE = (FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_STRING)
+
+
+async def read(kind: type[M], data: bytes, max_bytes: int, pipeline: Pipeline) -> M:
+    """Parse a request of at most ``max_bytes``, a large one on a thread. Raises CallRefused."""
+    if len(data) > max_bytes:
+        message = f"the request is larger than the limit of {max_bytes} bytes"
+        raise CallRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+    try:
+        if len(data) <= PARSED_INLINE:
+            return parse(kind, data)
+        return await pipeline.on_thread(parse, kind, data)
+    except ValueError as error:
+        raise invalid(str(error)) from None
 
 
 def parse(kind: type[M], data: bytes) -> M:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serve_app.http import service
+from serve_app.http.arrival import Arrival
 from serve_app.http.auth import ApiKeys
 from serve_app.http.errors import ErrorBoundary, RequestError, error_response
 from serve_app.http.head import HeadAsGet
@@ -59,6 +60,7 @@ def create_app(
             expose_headers=["X-Request-ID", "Retry-After"],
             max_age=600,
         )
+    app.add_middleware(Arrival, limits=limits)
     app.add_middleware(RequestId)  # added last, so outermost: errors carry the id too
     return app
 

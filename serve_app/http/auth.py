@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serve_app.api_keys import carries_key
 from serve_app.http.errors import RequestError, error_response
 
-OPEN_PATHS = frozenset({"/livez", "/readyz"})
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
 """What load balancers ask, which hold no key."""
 
 

@@ -76,17 +76,13 @@ async def analyze(pipeline: Pipeline, request: Request, files: Sequence[bytes], 
         request.state.request_id,
         options,
         well_formed(request.headers.get("traceparent")),
+        arrived=request.state.arrived,
     )
     analysis = await pipeline.analyze(call)
     for number, image in enumerate(analysis.images, 1):
         if image.errors:
             raise from_failures(image.errors, number)
     return analysis
-
-
-def told(error: RequestError) -> str:
-    """What a client is told, with the number of the image at fault."""
-    return f"image {error.image}: {error.message}" if error.image is not None else error.message
 
 
 def drawn_jpeg(data: bytes, max_pixels: int, image: ImageAnalysis, number: int) -> bytes:

@@ -3,14 +3,17 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import wraps
-from typing import ParamSpec
+from typing import TYPE_CHECKING, ParamSpec
 
 import orjson
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.pipeline import Failure
+from serve_app.admission import Overloaded
+
+if TYPE_CHECKING:  # Serve's proxies import this module, and need none of the pipeline
+    from serve_app.pipeline import Failure
 
 logger = logging.getLogger("ray.serve")
 
@@ -29,6 +32,10 @@ PRECEDENCE = (400, 413, 504, 503, 500)
 """Of several failures the one whose status comes last here stands for all."""
 
 
+BUSY = "x-maskgraph-busy"
+"""The header by which an ingress tells the gate of an overload; it does not leave the service."""
+
+
 class RequestError(Exception):
     """A request that is refused: the status and what a client may be told. Every dialect writes it in its own form."""
 
@@ -42,11 +49,19 @@ class RequestError(Exception):
         self.image = image
         """Number of the image at fault, from 1, if it is one image's."""
         self.retry_after_s = retry_after_s
+        self.interval_s: float | None = None
+        """Of an overload: how often room for one image comes."""
 
     @property
     def headers(self) -> dict[str, str]:
-        """``Retry-After``, where there is one."""
-        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+        """``Retry-After``, where there is one, and for the gate how often room comes."""
+        headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+        return headers if self.interval_s is None else headers | {BUSY: f"{self.interval_s:.4f}"}
+
+    @property
+    def told(self) -> str:
+        """What a client is told, with the number of the image at fault."""
+        return f"image {self.image}: {self.message}" if self.image is not None else self.message
 
 
 def refusals_as(
@@ -61,13 +76,22 @@ def refusals_as(
                 return await route(*arguments, **named)
             except RequestError as error:
                 return write(error)
+            except Overloaded as overloaded:
+                return write(from_overload(overloaded))
 
         return answer
 
     return decorate
 
 
-def from_failures(failures: Sequence[Failure], image: int | None = None) -> RequestError:
+def from_overload(overloaded: Overloaded) -> RequestError:
+    """The error of a request that could not be answered in time."""
+    error = RequestError(503, "overloaded", str(overloaded), retry_after_s=overloaded.retry_after_s)
+    error.interval_s = overloaded.interval_s
+    return error
+
+
+def from_failures(failures: Sequence["Failure"], image: int | None = None) -> RequestError:
     """The one error that stands for several failures: our own faults first, then overload, deadline, the client's."""
     worst = max(failures, key=lambda failure: PRECEDENCE.index(STATUS_OF_FAILURE[failure.code]))
     status = STATUS_OF_FAILURE[worst.code]

@@ -9,6 +9,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
+def well_formed_or_new(given: str) -> str:
+    """A client's id if it is well-formed, else a new one."""
+    return given if WELL_FORMED.fullmatch(given) else str(uuid.uuid4())
+
+
 class RequestId:
     """ASGI middleware: ``request.state.request_id`` is the client's X-Request-ID if well-formed, else a new one.
 
@@ -22,8 +27,7 @@ class RequestId:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if WELL_FORMED.fullmatch(given) else str(uuid.uuid4())
+        request_id = well_formed_or_new(Headers(scope=scope).get("x-request-id", ""))
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:

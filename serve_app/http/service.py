@@ -18,7 +18,7 @@ def routes(pipeline: Pipeline) -> APIRouter:
 
     @router.get("/readyz", summary="Whether every model answers", responses={503: {"description": "One does not"}})
     async def readyz() -> Response:
-        models = await pipeline.ready()
+        models = pipeline.ready()
         ready = all(models.values())
         return JSONResponse({"ready": ready, "models": models}, 200 if ready else 503)
 

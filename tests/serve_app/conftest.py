@@ -14,6 +14,7 @@ from deployments.calls import Answer, Call
 from deployments.imaging.masks import encode_rle
 from deployments.models.card import ModelCard, Task, card_path, read_card
 from deployments.results import Box, Detection, Face, Instance
+from serve_app.admission import Capacity
 from serve_app.http.app import create_app
 from serve_app.limits import Limits
 from serve_app.pipeline import BranchFailed, Failure, Pipeline
@@ -60,7 +61,7 @@ class FakeBranch:
             raise self.error
         return Answer(self.results, queue_ms=1.25, run_ms=7.5)
 
-    async def ready(self) -> bool:
+    def ready(self) -> bool:
         return self.alive
 
     def fail(self, code: str) -> None:
@@ -118,7 +119,7 @@ def limits() -> Limits:
 def make_pipeline(faces: FakeBranch, instances: FakeBranch) -> Callable[..., Pipeline]:
     """A function that builds the pipeline over the two fake branches, and a third; keywords override its settings."""
 
-    def make(objects: FakeBranch | None = None, **settings: float) -> Pipeline:
+    def make(objects: FakeBranch | None = None, **settings: object) -> Pipeline:
         branches: dict[Task, FakeBranch] = {"mask_detection": faces, "instance_segmentation": instances}
         if objects is not None:
             branches["object_detection"] = objects
@@ -126,7 +127,7 @@ def make_pipeline(faces: FakeBranch, instances: FakeBranch) -> Callable[..., Pip
             "max_pixels": LIMITS.max_pixels,
             "timeout_s": 30.0,
             "decode_threads": 1,
-            "images_in_flight": 4,
+            "capacity": Capacity(),
         }
         return Pipeline(branches, **{**defaults, **settings})  # type: ignore[arg-type]
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions, ObjectDetectionOptions
+from serve_app.admission import LEAST_PIXELS, Capacity
 from serve_app.people import Person
 from serve_app.pipeline import AnalyzeOptions, AnalyzeRequest, EncodedImage, ImageAnalysis, Pipeline
 from tests.serve_app.conftest import HEIGHT, WIDTH, FakeBranch
@@ -104,7 +105,7 @@ async def test_waiting_for_a_slot_ends_with_the_deadline(
     make_pipeline: MakePipeline, photo: bytes, faces: FakeBranch
 ) -> None:
     faces.gate = asyncio.Event()
-    pipeline = make_pipeline(images_in_flight=1)
+    pipeline = make_pipeline(capacity=Capacity(pixels=1 * LEAST_PIXELS))
     first = asyncio.create_task(analyze(pipeline, photo))
     await faces.entered.wait()
     (second,) = await analyze(pipeline, photo, timeout_s=0.05)
@@ -125,7 +126,7 @@ async def test_a_cancelled_request_cancels_its_calls_and_gives_back_its_slot(
     make_pipeline: MakePipeline, photo: bytes, faces: FakeBranch
 ) -> None:
     faces.gate = asyncio.Event()
-    pipeline = make_pipeline(images_in_flight=1)
+    pipeline = make_pipeline(capacity=Capacity(pixels=1 * LEAST_PIXELS))
     task = asyncio.create_task(analyze(pipeline, photo, photo))
     await faces.entered.wait()
     task.cancel()
@@ -140,7 +141,7 @@ async def test_no_more_pictures_are_held_than_allowed(
     make_pipeline: MakePipeline, photo: bytes, faces: FakeBranch
 ) -> None:
     faces.gate = asyncio.Event()
-    pipeline = make_pipeline(images_in_flight=2)
+    pipeline = make_pipeline(capacity=Capacity(pixels=2 * LEAST_PIXELS))
     task = asyncio.create_task(analyze(pipeline, *[photo] * 6))
     while len(faces.calls) < 2:
         faces.entered.clear()
@@ -155,7 +156,7 @@ async def test_no_more_pictures_are_held_than_allowed(
 
 async def test_readiness_is_each_branchs(pipeline: Pipeline, instances: FakeBranch) -> None:
     instances.alive = False
-    assert await pipeline.ready() == {"mask_detection": True, "instance_segmentation": False}
+    assert pipeline.ready() == {"mask_detection": True, "instance_segmentation": False}
 
 
 async def test_every_branch_that_there_is_answers_unless_some_are_asked(

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve_app.http.dialect import told
 from serve_app.http.errors import RequestError, from_failures, refusals_as
 from serve_app.http.limits import read_body
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeRequest, ImageAnalysis, Pipeline
 from serve_app.protocols.detections import AnswerTooLarge, columns, lengths, pictures
+from serve_app.protocols.kserve.refusal import refusal
 from serve_app.protocols.kserve.request import PredictBody, parse
 from serve_app.protocols.served_models import LABEL, PICTURE, SIGNATURE, ServedModel, TensorSpec, served_models
 from serve_app.traceparent import well_formed
@@ -38,7 +38,7 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
     """
     router = APIRouter()
 
-    @refusals_as(lambda error: json_response({"error": told(error)}, error.status, error.headers))
+    @refusals_as(refusal)
     async def answer(request: Request) -> Response:
         return await _dispatch(request, pipeline, limits)
 
@@ -62,7 +62,7 @@ async def _dispatch(request: Request, pipeline: Pipeline, limits: Limits) -> Res
     model = _model(pipeline, match[1], match[2], match[3])
     if verb == ":predict":
         return await _predict(request, pipeline, limits, model)
-    return _metadata(pipeline, model) if verb else await _status(pipeline, model)
+    return _metadata(pipeline, model) if verb else _status(pipeline, model)
 
 
 def _model(pipeline: Pipeline, name: str, version: str | None, label: str | None) -> ServedModel:
@@ -80,9 +80,9 @@ def _model(pipeline: Pipeline, name: str, version: str | None, label: str | None
     return models[name]
 
 
-async def _status(pipeline: Pipeline, model: ServedModel) -> Response:
+def _status(pipeline: Pipeline, model: ServedModel) -> Response:
     """KServe's readiness and TensorFlow Serving's versions; 503 where no replica answers, as KServe."""
-    ready = all([await pipeline.branches[task].ready() for task in model.tasks])
+    ready = all(pipeline.branches[task].ready() for task in model.tasks)
     version = {
         "version": str(model.version(pipeline.branches)),
         "state": "AVAILABLE" if ready else "LOADING",
@@ -115,11 +115,16 @@ def _tensor_info(name: str, spec: TensorSpec) -> dict[str, Any]:
 
 
 async def _predict(request: Request, pipeline: Pipeline, limits: Limits, model: ServedModel) -> Response:
+    pipeline.check_room(request.state.arrived)
     data = await read_body(request, limits)
     labels = pipeline.labels
     body = await pipeline.on_thread(parse, data, model, limits, labels)
     analyze = AnalyzeRequest(
-        body.images, request.state.request_id, body.options, well_formed(request.headers.get("traceparent"))
+        body.images,
+        request.state.request_id,
+        body.options,
+        well_formed(request.headers.get("traceparent")),
+        arrived=request.state.arrived,
     )
     found = (await pipeline.analyze(analyze)).images
     for number, image in enumerate(found, 1):

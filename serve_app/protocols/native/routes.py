@@ -1,7 +1,6 @@
 """The native API: ``POST /analyze``."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +11,7 @@ from starlette.responses import Response
 from serve_app.http.errors import PRECEDENCE, RequestError, error_response, from_failures, refusals_as
 from serve_app.http.negotiation import best_form
 from serve_app.limits import Limits
-from serve_app.pipeline import Analysis, AnalyzeRequest, ImageAnalysis, Pipeline, milliseconds_since
+from serve_app.pipeline import Analysis, AnalyzeRequest, ImageAnalysis, Pipeline
 from serve_app.protocols.native.answer import Picture, PictureFormat, annotated, write_answer
 from serve_app.protocols.native.openapi import RESPONSES, request_body_and_parameters
 from serve_app.protocols.native.request import Image, read_request
@@ -45,6 +44,7 @@ async def _respond(request: Request, pipeline: Pipeline, limits: Limits) -> Resp
     if media_type is None:
         raise RequestError(406, "not_acceptable", f"Accept allows none of {JSON}, {', '.join(PICTURES)}")
     format = PICTURES.get(media_type)
+    pipeline.check_room(request.state.arrived)
     asked = await read_request(request, pipeline, limits)
     if format and len(asked.images) > 1:
         message = f"{media_type} answers for one image, the request has {len(asked.images)}; accept {JSON}"
@@ -56,6 +56,7 @@ async def _respond(request: Request, pipeline: Pipeline, limits: Limits) -> Resp
         options=options.for_pipeline(),
         traceparent=well_formed(request.headers.get("traceparent")),
         keep_pixels=options.annotate or format is not None,
+        arrived=request.state.arrived,
     )
     try:
         # The pipeline keeps the request's deadline; drawing and writing may take as long again.
@@ -78,17 +79,17 @@ async def _respond(request: Request, pipeline: Pipeline, limits: Limits) -> Resp
 async def _analyze(
     pipeline: Pipeline, call: AnalyzeRequest, images: Sequence[Image], format: PictureFormat | None
 ) -> tuple[Analysis, list[Picture | None]]:
-    """Analyse each image on its own, so that its pixels are freed once they are drawn on, not with the last image's."""
-    started = time.monotonic()
+    """Analyse the images, and draw each at once, so that its pixels are freed then, not with the last image's."""
+    pictures: dict[int, Picture | None] = {}
 
-    async def one(image: Image) -> tuple[ImageAnalysis, Picture | None]:
-        if isinstance(image, ImageAnalysis):
-            return image, None
-        (found,) = (await pipeline.analyze(replace(call, images=(image,)))).images
-        return found, await pipeline.on_thread(annotated, found, format) if call.keep_pixels else None
+    async def draw(found: ImageAnalysis) -> None:
+        pictures[id(found)] = await pipeline.on_thread(annotated, found, format)
 
-    found, pictures = zip(*await asyncio.gather(*map(one, images)), strict=True)
-    return Analysis(list(found), pipeline.models(call.options), milliseconds_since(started)), list(pictures)
+    readable = [image for image in images if not isinstance(image, ImageAnalysis)]
+    analysis = await pipeline.analyze(replace(call, images=readable, then=draw if call.keep_pixels else None))
+    found = iter(analysis.images)
+    every = [image if isinstance(image, ImageAnalysis) else next(found) for image in images]
+    return replace(analysis, images=every), [pictures.get(id(image)) for image in every]
 
 
 def _refuse_if_all_failed(analysis: Analysis) -> None:

@@ -67,7 +67,9 @@ class InferRequest:
     """Names of the outputs to send; none for all but the dense masks."""
     parameters: Mapping[str, Parameter]
     request_id: str
-    traceparent: str | None = None
+    traceparent: str | None
+    arrived: float
+    """Wall clock, seconds since the epoch."""
 
 
 @dataclass(slots=True)
@@ -124,13 +126,13 @@ class OpenInference:
             )
         return present
 
-    async def ready(self, model: str = "analyze") -> bool:
+    def ready(self, model: str = "analyze") -> bool:
         """Whether a replica answers, for each of a model's tasks."""
-        return all([await self.pipeline.branches[task].ready() for task in self.models[model].tasks])
+        return all(self.pipeline.branches[task].ready() for task in self.models[model].tasks)
 
-    async def states(self) -> dict[str, str]:
+    def states(self) -> dict[str, str]:
         """READY or UNAVAILABLE, of each model."""
-        ready = await self.pipeline.ready()
+        ready = self.pipeline.ready()
         return {
             name: "READY" if all(ready[task] for task in model.tasks) else "UNAVAILABLE"
             for name, model in self.models.items()
@@ -187,7 +189,9 @@ class OpenInference:
         model = self.models[request.model]
         wanted = wanted_outputs(model, request.outputs)
         options = options_of(model, request.parameters, self.pipeline.labels)
-        analyze = AnalyzeRequest(request.images, request.request_id, options, request.traceparent)
+        analyze = AnalyzeRequest(
+            request.images, request.request_id, options, request.traceparent, arrived=request.arrived
+        )
         images = (await self.pipeline.analyze(analyze)).images
         refuse_failures(model, images, partial="errors" in wanted)
         _count_times(statistics, model, images)

@@ -15,8 +15,8 @@ from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from serve_app.http.dialect import told
-from serve_app.http.errors import STATUS_OF_FAILURE, RequestError
+from serve_app.admission import Overloaded
+from serve_app.http.errors import STATUS_OF_FAILURE, RequestError, from_overload
 from serve_app.http.limits import read_body
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
@@ -31,6 +31,7 @@ from serve_app.protocols.open_inference.inference import (
     InferRequest,
     OpenInference,
 )
+from serve_app.protocols.open_inference.refusal import refusal
 from serve_app.protocols.open_inference.tensors import IMAGES, TensorSpec, output_specs
 from serve_app.traceparent import well_formed
 
@@ -58,9 +59,11 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
             return await _dispatch(service, request)
         except InferenceError as error:
             status = STATUS[error.code]
-            return json_response({"error": error.message}, status, {"Retry-After": "1"} if status == 503 else None)
+            return refusal(RequestError(status, error.code, error.message, retry_after_s=1 if status == 503 else None))
         except RequestError as error:
-            return json_response({"error": told(error)}, error.status)
+            return refusal(error)
+        except Overloaded as overloaded:
+            return refusal(from_overload(overloaded))
         except ClientDisconnect:
             raise
         except Exception:
@@ -97,7 +100,7 @@ async def _live(service: OpenInference, request: Request, model: str, version: s
 
 
 async def _ready(service: OpenInference, request: Request, model: str, version: str) -> Response:
-    ready = await service.ready()
+    ready = service.ready()
     return json_response({"ready": ready}, 200 if ready else 503)
 
 
@@ -106,7 +109,7 @@ async def _models(service: OpenInference, request: Request, model: str, version:
 
 
 async def _model_ready(service: OpenInference, request: Request, model: str, version: str) -> Response:
-    ready = await service.ready(model)
+    ready = service.ready(model)
     return json_response({"name": model, "ready": ready}, 200 if ready else 503)
 
 
@@ -168,7 +171,7 @@ async def _repository(service: OpenInference, request: Request, model: str, vers
         raise RequestError(400, "bad_request", 'the body must be an object; its "ready" is true or false')
     index = [
         {"name": name, "version": service.version(name), "state": state, "reason": ""}
-        for name, state in (await service.states()).items()
+        for name, state in (service.states()).items()
         if state == "READY" or not content.get("ready", False)
     ]
     return json_response(index)
@@ -178,6 +181,7 @@ async def _infer(service: OpenInference, request: Request, model: str, version: 
     length = request.headers.get(JSON_LENGTH)
     if length is not None and not re.fullmatch("[0-9]{1,18}", length):
         raise RequestError(400, "bad_request", f"{JSON_LENGTH} is not a number of bytes")
+    service.pipeline.check_room(request.state.arrived)
     data = await read_body(request, service.limits)
     on_thread = service.pipeline.on_thread
     body = await on_thread(parse_body, data, None if length is None else int(length), model, service)
@@ -189,6 +193,7 @@ async def _infer(service: OpenInference, request: Request, model: str, version: 
         body.parameters,
         request.state.request_id,
         well_formed(request.headers.get("traceparent")),
+        request.state.arrived,
     )
     tensors = await service.infer(infer)
     answer = {"model_name": model, "model_version": service.version(model)}

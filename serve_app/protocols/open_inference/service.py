@@ -6,6 +6,7 @@ The class is plain; whoever serves it gives each method the request, as the byte
 the code and details that the context holds when a method raises.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from functools import wraps
@@ -14,8 +15,8 @@ from typing import Any, TypeVar
 import grpc  # type: ignore[import-untyped]
 from google.protobuf.message import Message
 
-from serve_app.grpc.call import CODE_OF_FAILURE, CallRefused, GrpcContext, invalid, metadata_of, refusals, request_id
-from serve_app.grpc.wire import parse
+from serve_app.grpc.call import CODE_OF_FAILURE, RETRIED, CallRefused, GrpcContext, metadata_of, refusals, request_id
+from serve_app.grpc.wire import read
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
 from serve_app.protocols.open_inference.inference import (
@@ -49,8 +50,6 @@ CODES = {
     "not_found": grpc.StatusCode.NOT_FOUND,
     "answer_too_large": grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
-PARSED_INLINE = 64 * 1024
-"""Bytes of a request up to which a thread's hand-over costs more than it spares others; health must not queue, too."""
 CONTENTS = {"BYTES": "bytes_contents", "FP32": "fp32_contents", "INT64": "int64_contents", "UINT8": "uint_contents"}
 
 Q = TypeVar("Q", bound=Message)
@@ -67,9 +66,11 @@ def served(kind: type[Q]) -> Callable[[Method[A]], Served[A]]:
         async def answer(self: "OpenInferenceService", request: bytes, grpc_context: GrpcContext) -> A:
             with refusals(grpc_context):
                 try:
-                    return await method(self, await self._parse(kind, request), grpc_context)
+                    parsed = await read(kind, request, self.service.limits.max_body_bytes, self.service.pipeline)
+                    return await method(self, parsed, grpc_context)
                 except InferenceError as error:
-                    raise CallRefused(CODES[error.code], error.message) from None
+                    retry_after_s = 1 if error.code in RETRIED else None
+                    raise CallRefused(CODES[error.code], error.message, retry_after_s) from None
 
         return answer
 
@@ -82,18 +83,6 @@ class OpenInferenceService:
     def __init__(self, pipeline: Pipeline, limits: Limits) -> None:
         self.service = OpenInference(pipeline, limits)
 
-    async def _parse(self, kind: type[Q], request: bytes) -> Q:
-        limit = self.service.limits.max_body_bytes
-        if len(request) > limit:
-            message = f"the request is larger than the limit of {limit} bytes"
-            raise CallRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
-        try:
-            if len(request) <= PARSED_INLINE:
-                return parse(kind, request)
-            return await self.service.pipeline.on_thread(parse, kind, request)
-        except ValueError as error:
-            raise invalid(str(error)) from None
-
     @served(pb.ServerLiveRequest)
     async def ServerLive(self, request: pb.ServerLiveRequest, grpc_context: GrpcContext) -> pb.ServerLiveResponse:
         """True."""
@@ -102,13 +91,13 @@ class OpenInferenceService:
     @served(pb.ServerReadyRequest)
     async def ServerReady(self, request: pb.ServerReadyRequest, grpc_context: GrpcContext) -> pb.ServerReadyResponse:
         """Whether a replica of each task answers."""
-        return pb.ServerReadyResponse(ready=await self.service.ready())
+        return pb.ServerReadyResponse(ready=self.service.ready())
 
     @served(pb.ModelReadyRequest)
     async def ModelReady(self, request: pb.ModelReadyRequest, grpc_context: GrpcContext) -> pb.ModelReadyResponse:
         """Whether a replica of each of the model's tasks answers."""
         self.service.version(request.name, request.version)
-        return pb.ModelReadyResponse(ready=await self.service.ready(request.name))
+        return pb.ModelReadyResponse(ready=self.service.ready(request.name))
 
     @served(pb.ServerMetadataRequest)
     async def ServerMetadata(
@@ -137,6 +126,7 @@ class OpenInferenceService:
     @served(pb.ModelInferRequest)
     async def ModelInfer(self, request: pb.ModelInferRequest, grpc_context: GrpcContext) -> pb.ModelInferResponse:
         """Analyse the images. Outputs are raw unless the input came in ``contents``; then they do, too."""
+        arrived = time.time()
         version = self.service.version(request.model_name, request.model_version)
         on_thread = self.service.pipeline.on_thread
         names = [output.name for output in request.outputs]
@@ -150,6 +140,7 @@ class OpenInferenceService:
             read_parameters(request),
             request_id(metadata),
             well_formed(metadata.get("traceparent")),
+            arrived,
         )
         raw = bool(request.raw_input_contents)
         response = pb.ModelInferResponse(model_name=request.model_name, model_version=version, id=request.id)
@@ -189,7 +180,7 @@ class OpenInferenceService:
     ) -> pb.RepositoryIndexResponse:
         """The models; where ``ready`` is set only those that are ready."""
         response = pb.RepositoryIndexResponse()
-        for name, state in (await self.service.states()).items():
+        for name, state in (self.service.states()).items():
             if state == "READY" or not request.ready:
                 response.models.add(name=name, version=self.service.version(name), state=state)
         return response

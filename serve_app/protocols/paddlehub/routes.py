@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-import orjson
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -15,12 +14,13 @@ from starlette.responses import Response, StreamingResponse
 from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions
 from deployments.imaging.masks import decode_rle
 from deployments.results import Face, Instance
-from serve_app.http.dialect import analyze, decode_base64, parse_json, told, validate
+from serve_app.http.dialect import analyze, decode_base64, parse_json, validate
 from serve_app.http.errors import RequestError, refusals_as
 from serve_app.http.limits import check_image_count, read_body
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, ImageAnalysis, Pipeline
 from serve_app.protocols.paddlehub import v1
+from serve_app.protocols.paddlehub.refusal import refusal, written
 from serve_app.protocols.paddlehub.v1 import MASK_MODULE, MODULES
 
 MAX_DENSE_BYTES = 512 * 1024 * 1024
@@ -30,7 +30,7 @@ MOST_INSTANCES = 100
 SLAB = 3 * 64 * 1024
 """Mask pixels encoded at a time; a multiple of 3, so that base64 needs no padding in between."""
 
-OK, FAILED, NO_MODULE, WRONG_PROTOCOL = "000", "101", "111", "112"
+OK, NO_MODULE, WRONG_PROTOCOL = "000", "111", "112"
 PATH_LIKE = ("paths", "output_dir", "data", "save_dir")
 """Arguments by which PaddleHub's modules read, write and delete files of the server."""
 
@@ -78,7 +78,7 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
     router.include_router(v1.routes(pipeline, limits))
 
     @router.post("/predict/{module}", summary="PaddleHub Serving 2.x")
-    @refusals_as(_failed)
+    @refusals_as(refusal)
     async def predict(module: str, request: Request) -> Response:
         if module not in MODULES:
             return envelope("", NO_MODULE, f"Module {module[:80]} is not available.")
@@ -86,6 +86,7 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
         if media_type != "application/json":
             advice = f"please use 'application/json' as content-type to post to /predict/{module}."
             return envelope("", WRONG_PROTOCOL, f"This usage is out of date, {advice}")
+        pipeline.check_room(request.state.arrived)
         content = await pipeline.on_thread(parse_json, await read_body(request, limits))
         if not isinstance(content, dict):
             return envelope("", WRONG_PROTOCOL, "the body must be a JSON object with a list of base64 'images'")
@@ -95,15 +96,9 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
     return router
 
 
-def envelope(results: Any, status: str = OK, message: str = "", http_status: int = 200) -> Response:
-    """PaddleHub's answer, errors too, as Flask writes it: keys sorted, a line feed at the end."""
-    content = {"msg": message, "results": results, "status": status}
-    body = orjson.dumps(content, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
-    return Response(body, http_status, media_type="application/json")
-
-
-def _failed(error: RequestError) -> Response:
-    return envelope("", FAILED, told(error), 400 if error.code == "bad_json" else 200)
+def envelope(results: Any, status: str = OK, message: str = "") -> Response:
+    """PaddleHub's answer."""
+    return written({"msg": message, "results": results, "status": status})
 
 
 async def _faces(content: dict[str, Any], request: Request, pipeline: Pipeline, limits: Limits) -> Response:

@@ -12,18 +12,18 @@ from string import hexdigits
 from typing import Any
 
 import numpy as np
-import orjson
 from fastapi import APIRouter
 from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve_app.http.dialect import analyze, decode_base64, drawn_jpeg, parse_json, told
+from serve_app.http.dialect import analyze, decode_base64, drawn_jpeg, parse_json
 from serve_app.http.errors import RequestError, refusals_as
 from serve_app.http.limits import check_image_count, read_body
 from serve_app.http.multipart import read_form
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, ImageAnalysis, Pipeline
+from serve_app.protocols.paddlehub.refusal import refusal_of_1x, written
 
 MASK_MODULE = "pyramidbox_lite_server_mask"
 MODULES = (MASK_MODULE, "solov2")
@@ -50,17 +50,18 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
     @router.api_route("/get/modules", methods=["GET", "POST"], summary="PaddleHub Serving 1.x: modules")
     async def modules() -> Response:
         choices = [{"Choose...": "Choose..."}, *({module: module} for module in MODULES)]
-        return _json({"module_info": {"cv_module": choices}})
+        return written({"module_info": {"cv_module": choices}})
 
     @router.post("/predict/image/{module}", summary="PaddleHub Serving 1.x")
-    @refusals_as(lambda error: _json({"msg": told(error), "results": "", "status": "-1"}))
+    @refusals_as(refusal_of_1x)
     async def predict(module: str, request: Request) -> Response:
         if module not in MODULES:
-            return _json({"error": f"Module {module[:80]} is not available."})
+            return written({"error": f"Module {module[:80]} is not available."})
         if module != MASK_MODULE:
             raise RequestError(400, "bad_request", f"post JSON to /predict/{module}: it has no 1.x form")
+        pipeline.check_room(request.state.arrived)
         results = await _results(await _read(request, pipeline, limits), request, pipeline)
-        return _json({"msg": "", "results": repr(results), "status": "0"})
+        return written({"msg": "", "results": repr(results), "status": "0"})
 
     return router
 
@@ -187,8 +188,3 @@ def _base_name(filename: str | None) -> str:
     """The last part of a client's file name: what comes back must name a file, never a folder elsewhere."""
     name = re.split(r"[/\\]", filename or "")[-1][-LONGEST_NAME:]
     return "" if name in (".", "..") else name
-
-
-def _json(content: dict[str, Any]) -> Response:
-    body = orjson.dumps(content, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
-    return Response(body, media_type="application/json")

@@ -14,13 +14,14 @@ from starlette.responses import Response
 
 from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions, ObjectDetectionOptions
 from deployments.models.card import Task
-from serve_app.http.dialect import analyze, decode_base64, drawn_jpeg, parse_json, told, validate
+from serve_app.http.dialect import analyze, decode_base64, drawn_jpeg, parse_json, validate
 from serve_app.http.errors import RequestError, refusals_as
 from serve_app.http.limits import check_image_count, read_body
 from serve_app.http.multipart import read_form
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, ImageAnalysis, Pipeline
 from serve_app.protocols.roboflow.answer import MaskFormat, answer_json
+from serve_app.protocols.roboflow.refusal import refusal
 
 TASK_TYPES: dict[Task, str] = {
     "mask_detection": "object-detection",
@@ -107,20 +108,20 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
         return _json(service.registry())
 
     @router.post("/model/add", summary="Roboflow: load a model")
-    @refusals_as(error_response)
+    @refusals_as(refusal)
     async def add(request: Request) -> Response:
         service.task_of((await service.read_object(request)).get("model_id"))
         return _json(service.registry())
 
     def mount_self_hosted(kind: str) -> None:
         @router.post(f"/infer/{kind.replace('-', '_')}", summary=f"Roboflow: {kind}")
-        @refusals_as(error_response)
+        @refusals_as(refusal)
         async def infer(request: Request) -> Response:
             return await service.infer(kind, request)
 
     def mount_hosted(task: Task) -> None:
         @router.post(f"/{task}/{{version}}", summary=f"Roboflow, hosted form: {TASK_TYPES[task]}")
-        @refusals_as(error_response)
+        @refusals_as(refusal)
         async def infer_hosted(version: str, request: Request) -> Response:
             return await service.infer_hosted(task, version, request)
 
@@ -129,11 +130,6 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
     for task in pipeline.branches:
         mount_hosted(task)
     return router
-
-
-def error_response(error: RequestError) -> Response:
-    """Roboflow's form of an error."""
-    return Response(orjson.dumps({"message": told(error)}), error.status, error.headers, media_type="application/json")
 
 
 class Service:
@@ -169,6 +165,7 @@ class Service:
 
     async def infer(self, kind: str, request: Request) -> Response:
         """Answer a V1 request to the route of a task type; a list of pictures gets a list. Raises RequestError."""
+        self.pipeline.check_room(request.state.arrived)
         content = await self.read_object(request)
         wanted = validate(SelfHosted, content, "field")
         task = self.task_of(wanted.model_id)
@@ -185,6 +182,7 @@ class Service:
     async def infer_hosted(self, task: Task, version: str, request: Request) -> Response:
         """Answer a V0 request. Raises RequestError."""
         self.task_of(f"{task}/{version}")
+        self.pipeline.check_room(request.state.arrived)
         hosted = validate(Hosted, dict(request.query_params), "query parameter")
         if hosted.image is not None:
             raise _no_url(None)

@@ -1,19 +1,20 @@
 """TensorFlow Serving's gRPC API: ``PredictionService`` Predict and GetModelMetadata, ``ModelService`` GetModelStatus.
 
-The classes are plain; whoever serves them gives each method the request and a context, and sends the code and details
-that the context holds when a method raises.
+The classes are plain; whoever serves them gives each method the request, as the bytes that came, and a context, and
+sends the code and details that the context holds when a method raises.
 """
 
+import time
 from collections.abc import Sequence
 from typing import NoReturn
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
-from numpy.typing import NDArray
 
 from serve_app.grpc.call import CallRefused, GrpcContext, invalid, metadata_of, refusals, refuse_failures, request_id
+from serve_app.grpc.wire import read
 from serve_app.limits import Limits
-from serve_app.pipeline import AnalyzeOptions, AnalyzeRequest, EncodedImage, Pipeline
+from serve_app.pipeline import AnalyzeOptions, AnalyzeRequest, Pipeline
 from serve_app.protocols.detections import AnswerTooLarge, columns, pictures
 from serve_app.protocols.served_models import (
     IMAGES,
@@ -41,6 +42,8 @@ from serve_app.protocols.tf_serving.tensors import read_images, read_option, ten
 from serve_app.traceparent import well_formed
 
 METHOD = "tensorflow/serving/predict"
+MAX_QUESTION_BYTES = 64 * 1024
+"""Of a request that holds no image."""
 
 
 class PredictionService:
@@ -50,28 +53,34 @@ class PredictionService:
         self._pipeline = pipeline
         self._limits = limits
 
-    async def Predict(self, request: PredictRequest, grpc_context: GrpcContext) -> PredictResponse:
+    async def Predict(self, data: bytes, grpc_context: GrpcContext) -> PredictResponse:
         """Find what the model finds in ``inputs["images"]``; the outputs are those of ``ServedModel.outputs``."""
+        arrived = time.time()
         with refusals(grpc_context):
+            request = await read(PredictRequest, data, self._limits.max_body_bytes, self._pipeline)
             model = known_model(self._pipeline, request.model_spec)
             check_signature(request.model_spec)
             wanted = wanted_outputs(model, request.output_filter)
-            if request.ByteSize() > self._limits.max_body_bytes:
-                limit = self._limits.max_body_bytes
-                raise invalid(f"the request is over the limit of {limit} bytes")
             name = check_inputs(model, request)
             options = self._options(model, request)
             try:
                 images = await self._pipeline.on_thread(read_images, request.inputs[name], self._limits)
             except ValueError as error:
                 refuse_input(name, error)
-            return await self._answer(model, request.model_spec, wanted, images, options, metadata_of(grpc_context))
+            metadata = metadata_of(grpc_context)
+            asked = AnalyzeRequest(
+                images,
+                request_id=request_id(metadata),
+                options=options,
+                traceparent=well_formed(metadata.get("traceparent")),
+                arrived=arrived,
+            )
+            return await self._answer(model, request.model_spec, wanted, asked)
 
-    async def GetModelMetadata(
-        self, request: GetModelMetadataRequest, grpc_context: GrpcContext
-    ) -> GetModelMetadataResponse:
+    async def GetModelMetadata(self, data: bytes, grpc_context: GrpcContext) -> GetModelMetadataResponse:
         """A model's signature. DT_STRING stands for all kinds of ``images``; every other input may be left out."""
         with refusals(grpc_context):
+            request = await read(GetModelMetadataRequest, data, MAX_QUESTION_BYTES, self._pipeline)
             model = known_model(self._pipeline, request.model_spec)
             if not request.metadata_field:
                 raise invalid("metadata_field must name signature_def")
@@ -105,16 +114,8 @@ class PredictionService:
         model: ServedModel,
         spec: ModelSpec,
         wanted: list[str],
-        images: list[EncodedImage | NDArray[np.uint8]],
-        options: AnalyzeOptions,
-        metadata: dict[str, str],
+        request: AnalyzeRequest,
     ) -> PredictResponse:
-        request = AnalyzeRequest(
-            images,
-            request_id=request_id(metadata),
-            options=options,
-            traceparent=well_formed(metadata.get("traceparent")),
-        )
         found = (await self._pipeline.analyze(request)).images
         refuse_failures([image.errors for image in found])
         try:
@@ -135,11 +136,12 @@ class ModelService:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
 
-    async def GetModelStatus(self, request: GetModelStatusRequest, grpc_context: GrpcContext) -> GetModelStatusResponse:
+    async def GetModelStatus(self, data: bytes, grpc_context: GrpcContext) -> GetModelStatusResponse:
         """AVAILABLE where a replica answers, else LOADING."""
         with refusals(grpc_context):
+            request = await read(GetModelStatusRequest, data, MAX_QUESTION_BYTES, self._pipeline)
             model = known_model(self._pipeline, request.model_spec)
-            ready = [await self._pipeline.branches[task].ready() for task in model.tasks]
+            ready = [self._pipeline.branches[task].ready() for task in model.tasks]
             status = ModelVersionStatus(
                 version=model.version(self._pipeline.branches),
                 state="AVAILABLE" if all(ready) else "LOADING",

@@ -342,7 +342,7 @@ async def test_a_model_is_ready_when_its_tasks_are(service: OpenInference, faces
     faces.alive = False
     assert await service.ready("instance_segmentation")
     assert not await service.ready("mask_detection")
-    assert not await service.ready()
+    assert not service.ready()
     assert await service.states() == {
         "mask_detection": "UNAVAILABLE",
         "instance_segmentation": "READY",

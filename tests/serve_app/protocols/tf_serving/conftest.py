@@ -8,10 +8,7 @@ import pytest
 
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
-from serve_app.protocols.tf_serving.protos.tensorflow_serving_pb2_grpc import (
-    add_ModelServiceServicer_to_server,
-    add_PredictionServiceServicer_to_server,
-)
+from serve_app.protocols.tf_serving.registration import add_model_service_to_server, add_prediction_service_to_server
 from serve_app.protocols.tf_serving.service import ModelService, PredictionService
 
 
@@ -28,7 +25,7 @@ class ContextServicer:
             try:
                 return await method(request, context)
             except Exception:
-                await context.abort(context.code(), context.details())
+                await context.abort(context.code(), context.details(), context.trailing_metadata())
 
         return call
 
@@ -37,8 +34,8 @@ class ContextServicer:
 async def tf_address(pipeline: Pipeline, limits: Limits) -> AsyncIterator[str]:
     """Where TensorFlow Serving's services answer."""
     server = grpc.aio.server()
-    add_PredictionServiceServicer_to_server(ContextServicer(PredictionService(pipeline, limits)), server)
-    add_ModelServiceServicer_to_server(ContextServicer(ModelService(pipeline)), server)
+    add_prediction_service_to_server(ContextServicer(PredictionService(pipeline, limits)), server)
+    add_model_service_to_server(ContextServicer(ModelService(pipeline)), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"

@@ -1,0 +1,166 @@
+"""What stands before Serve's own queues: an ASGI middleware that Serve puts into each of its HTTP servers.
+
+Those are the proxies; with HAProxy, the ingress replicas. Here a body is read whole before its request takes a place
+that others need, an overload that the ingress told of is told on without asking it again, and headers by which a
+client could change what the operator set are left out.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve_app.http.errors import BUSY, RequestError
+from serve_app.http.request_id import well_formed_or_new
+from serve_app.http.uploads import Uploads
+from serve_app.limits import Limits
+
+ARRIVED = b"x-maskgraph-arrived"
+"""Tells the ingress when a request came: wall clock, seconds since the epoch."""
+LIMITS = b"x-maskgraph-limits"
+"""Tells the gate what a body may be: bytes, seconds, bytes of all bodies. Like BUSY it does not leave the service."""
+REQUEST_ID = b"x-request-id"
+IGNORED = {
+    b"x-request-timeout-seconds",
+    b"x-request-disconnect-disabled",
+    b"serve-multiplexed-model-id",
+    b"x-session-id",
+    REQUEST_ID,
+    ARRIVED,
+}
+"""By the first four Serve lets a client choose its deadline, its cancellation, and its replica; the others are ours."""
+TRACING = (b"traceparent", b"tracestate")
+"""Serve decodes them as UTF-8 and fails on what is not."""
+ASKED_WITHIN_S = 5.0
+MEMORY_OF_BUSY_S = 1.0
+MOST_PATHS = 64
+
+Headers_ = Iterable[tuple[bytes, bytes]]
+
+
+@dataclass(slots=True)
+class Busy:
+    """An overload that the ingress told of. Some requests are let through all the same, to learn when it ends."""
+
+    retry_after_s: int
+    interval_s: float
+    """Between two that are let through: half of what one takes to be answered, so that no room stays empty."""
+    until: float
+    next_pass: float
+
+    def lets_through(self, now: float) -> bool:
+        """Whether the ingress is to decide about this one."""
+        if self.next_pass <= now < self.until:
+            self.next_pass = now + self.interval_s
+            return True
+        return now >= self.until
+
+
+class Gate:
+    """Refuses by itself what it can, in the form of the path's protocol, as ``write_refusal`` knows it."""
+
+    def __init__(self, app: ASGIApp, write_refusal: Callable[[str, RequestError], Response]) -> None:
+        self.app = app
+        self._write_refusal = write_refusal
+        self._uploads = Uploads()
+        self._limits: Limits | None = None
+        self._announced_limits = b""
+        self._asking = asyncio.Lock()
+        self._busy: dict[str, Busy] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = well_formed_or_new(headers.get("x-request-id", ""))
+        own = [(REQUEST_ID, request_id.encode()), (ARRIVED, str(time.time()).encode())]
+        scope = {**scope, "headers": [*filter(_is_passed_on, scope["headers"]), *own]}
+
+        async def watched_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": self._learn(scope["path"], message["headers"], request_id)}
+            await send(message)
+
+        try:
+            await self._pass(scope, receive, watched_send, headers)
+        except RequestError as error:
+            await self._write_refusal(scope["path"], error)(scope, receive, watched_send)
+        except ClientDisconnect:
+            return  # while it sent its body; there is nobody to answer
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+        length = headers.get("content-length")
+        if "transfer-encoding" not in headers and length in (None, "0"):
+            await self.app(scope, receive, send)
+            return
+        busy = self._busy.get(scope["path"])
+        if busy is not None and not busy.lets_through(time.monotonic()):
+            message = "the service has as many images waiting as it can answer in time; try again later"
+            raise RequestError(503, "overloaded", message, retry_after_s=busy.retry_after_s)
+        announced = int(length) if length is not None and re.fullmatch("[0-9]{1,18}", length) else None
+        limits = self._limits or await self._ask(scope)
+        async with self._uploads.body(receive, announced, limits) as whole:
+            await self.app(scope, whole, send)
+
+    async def _ask(self, scope: Scope) -> Limits:
+        """What the ingress allows, which each of its answers tells; the defaults where there is none yet."""
+        kept = [(name, value) for name, value in scope["headers"] if name in (b"host", REQUEST_ID, ARRIVED)]
+        head = {**scope, "method": "HEAD", "headers": kept}
+
+        async def nothing() -> Message:
+            await asyncio.sleep(ASKED_WITHIN_S)
+            return {"type": "http.disconnect"}
+
+        async def learn(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._learn(scope["path"], message["headers"], "")
+
+        async with self._asking:
+            if self._limits is None:
+                await self.app(head, nothing, learn)
+        return self._limits or Limits()
+
+    def _learn(self, path: str, headers: Headers_, request_id: str) -> list[tuple[bytes, bytes]]:
+        """Take to heart what the ingress tells the gate; the rest of the headers, with one request id."""
+        rest = []
+        told = {}
+        for name, value in headers:
+            if name.lower() in (LIMITS, BUSY.encode()):
+                told[name.lower()] = value
+            elif name.lower() != REQUEST_ID:
+                rest.append((name, value))
+        if LIMITS in told and told[LIMITS] != self._announced_limits:
+            self._announced_limits = told[LIMITS]
+            self._limits = _read_limits(told[LIMITS])
+        if BUSY.encode() in told:
+            self._remember(path, float(told[BUSY.encode()]), dict(rest))
+        return [*rest, (REQUEST_ID, request_id.encode())]
+
+    def _remember(self, path: str, interval_s: float, headers: dict[bytes, bytes]) -> None:
+        if len(self._busy) >= MOST_PATHS:
+            self._busy.clear()
+        now = time.monotonic()
+        retry_after_s = int(headers.get(b"retry-after", b"1"))
+        self._busy[path] = Busy(retry_after_s, interval_s / 2, now + MEMORY_OF_BUSY_S, now + interval_s / 2)
+
+
+def _is_passed_on(header: tuple[bytes, bytes]) -> bool:
+    name, value = header
+    return name.replace(b"_", b"-") not in IGNORED and (name not in TRACING or value.isascii())
+
+
+def announced(limits: Limits) -> bytes:
+    """What the ingress tells the gate of its limits."""
+    return f"{limits.max_body_bytes} {limits.upload_timeout_s} {limits.bytes_in_flight}".encode()
+
+
+def _read_limits(text: bytes) -> Limits:
+    body, seconds, every = text.split()
+    return Limits(max_body_bytes=int(body), upload_timeout_s=float(seconds), bytes_in_flight=int(every))

@@ -1,0 +1,11 @@
+"""How the Open Inference Protocol V2 refuses over REST."""
+
+import orjson
+from starlette.responses import Response
+
+from serve_app.http.errors import RequestError
+
+
+def refusal(error: RequestError) -> Response:
+    """``{"error": message}``."""
+    return Response(orjson.dumps({"error": error.told}), error.status, error.headers, media_type="application/json")
