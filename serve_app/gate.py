@@ -4,7 +4,7 @@ from starlette.middleware import Middleware
 from uvicorn.config import HTTP_PROTOCOLS
 
 from serve_app.http.gate import Gate
-from serve_app.protocols.refusals import write_refusal
+from serve_app.refusals import write_refusal
 
 
 def middlewares() -> list[Middleware]:

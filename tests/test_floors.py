@@ -39,7 +39,7 @@ FLOORS: dict[str, set[str]] = {
     "what an operator sets": {"serve_app.settings"},
     "what all HTTP, or all gRPC, protocols share": {"serve_app.http", "serve_app.grpc"},
     "wire protocols": {"serve_app.protocols"},
-    "every protocol on one deployment, and before it": {"serve_app.ingress", "serve_app.gate"},
+    "every protocol at once": {"serve_app.ingress", "serve_app.refusals", "serve_app.gate"},
     "the graph, served or in one process": {"serve_app.app", "serve_app.local"},
     "the check of YAML before it runs": {"serve_app.checking"},
     "what the commands do": {"serve_app.commands"},
@@ -48,7 +48,7 @@ FLOORS: dict[str, set[str]] = {
 """Bottom up, each with what it is for. A name is a module, or a package with all that is in it."""
 LEVELS = list(FLOORS.values())
 FIRST_OF_INGRESS = LEVELS.index(FLOORS["the way of a photo, whatever the wire"])
-INGRESS_AND_BELOW = set[str]().union(*LEVELS[FIRST_OF_INGRESS : LEVELS.index({"serve_app.ingress"}) + 1])
+INGRESS_AND_BELOW = set[str]().union(*LEVELS[FIRST_OF_INGRESS : LEVELS.index(FLOORS["every protocol at once"]) + 1])
 LIGHT = {
     "deployments.results",
     "deployments.imaging",

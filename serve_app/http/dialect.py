@@ -1,11 +1,10 @@
-"""What the foreign dialects share: bounded JSON, base64 pictures, one analysis or one error, the drawn picture."""
+"""What the foreign dialects share: base64 pictures, one analysis or one error, the drawn picture."""
 
 import binascii
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
@@ -15,22 +14,9 @@ from serve_app.http.errors import RequestError, from_failures
 from serve_app.pipeline import Analysis, AnalyzeOptions, AnalyzeRequest, EncodedImage, ImageAnalysis, Pipeline
 from serve_app.traceparent import well_formed
 
-MAX_JSON_VALUES = 100_000
-"""Of one body: a few bytes each on the wire, fifty and more in memory."""
 _DATA_URI = re.compile(rb"data:[^,]{0,200};base64,")
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-def parse_json(body: bytes) -> Any:
-    """Parse a body. Raises RequestError 400 ``bad_json``; NaN and infinities are no JSON."""
-    # Base64 has none of these characters, so pictures do not count.
-    if sum(body.count(mark) for mark in b",[{") > MAX_JSON_VALUES:
-        raise RequestError(400, "bad_json", f"the JSON has more than {MAX_JSON_VALUES} values")
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RequestError(400, "bad_json", f"the body is not valid JSON: {error.msg}") from None
 
 
 def validate(model: type[Model], content: Mapping[str, Any], kind: str) -> Model:

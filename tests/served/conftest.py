@@ -23,8 +23,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-GRPC_SERVICES = yaml.safe_load((Path(__file__).parents[2] / "serve_config.yaml").read_text())["grpc_options"]
-"""As the default application serves them, but for the port."""
+CONFIG = yaml.safe_load((Path(__file__).parents[2] / "serve_config.yaml").read_text(encoding="utf-8"))
+"""The default application's; its services and its gate are served here, too."""
+UPLOAD_TIMEOUT_S = 4.0
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,15 @@ def addresses() -> Iterator[Addresses]:
     )
     try:
         grpc_port = free_port()
-        serve.start(http_options={"host": "127.0.0.1", "port": port}, grpc_options=GRPC_SERVICES | {"port": grpc_port})
-        serve.run(build(Settings(max_body_bytes=16_000_000, max_pixels=40_000_000, timeout_s=120)), name="maskgraph")
+        serve.start(
+            http_options={"host": "127.0.0.1", "port": port},
+            grpc_options=CONFIG["grpc_options"] | {"port": grpc_port},
+            controller_options=CONFIG["controller_options"],
+        )
+        settings = Settings(
+            max_body_bytes=16_000_000, max_pixels=40_000_000, timeout_s=120, upload_timeout_s=UPLOAD_TIMEOUT_S
+        )
+        serve.run(build(settings), name="maskgraph")
         yield Addresses(f"http://127.0.0.1:{port}", f"127.0.0.1:{grpc_port}")
         serve.shutdown()
     finally:

@@ -6,10 +6,10 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from deployments.models.card import Task
+from serve_app.http.bounded_json import PIXELS_MEMORY, parse_json
 from serve_app.http.dialect import decode_base64
 from serve_app.http.errors import RequestError
 from serve_app.http.limits import check_image_count
@@ -18,8 +18,6 @@ from serve_app.pipeline import AnalyzeOptions, EncodedImage
 from serve_app.protocols.pixels import check_batch_shape, from_floats
 from serve_app.protocols.served_models import IMAGES, OTHER_NAMES_OF_IMAGES, PICTURE, ServedModel
 
-MAX_JSON_VALUES = 4_000_000
-"""Of one body, enough for pixels of a megapixel as numbers; each takes some sixty bytes of memory."""
 IMAGE_KEYS = ("image", IMAGES, "image_bytes", *OTHER_NAMES_OF_IMAGES)
 
 Image = EncodedImage | NDArray[np.uint8]
@@ -73,13 +71,10 @@ def parse(data: bytes, model: ServedModel, limits: Limits, labels: Mapping[Task,
 
 
 def _load(data: bytes) -> dict[str, Any]:
-    # Base64 has none of these characters, so picture files do not count.
-    if sum(data.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_VALUES:
-        raise _bad(f"the JSON has more than {MAX_JSON_VALUES} values; send pictures as files in base64")
     try:
-        content = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise _bad(f"Unrecognized request format: {error.msg}") from None
+        content = parse_json(data, PIXELS_MEMORY)
+    except RequestError as error:
+        raise _bad(f"Unrecognized request format: {error.message}") from None
     if not isinstance(content, dict):
         raise _bad("Unrecognized request format: the body must be an object")
     return content

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
+from serve_app.http.bounded_json import parse_json
 from serve_app.http.errors import RequestError
 from serve_app.http.limits import body_chunks, check_image_count, read_body
 from serve_app.http.multipart import read_form
@@ -97,10 +97,7 @@ async def _from_form(request: Request, limits: Limits) -> tuple[list[Image], Ite
 def _from_json(body: bytes, limits: Limits) -> tuple[list[Image], dict[str, Any]]:
     if not body:
         raise RequestError(400, "no_image", "the body is empty")
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RequestError(400, "bad_json", f"the body is not valid JSON: {error.msg}") from None
+    content = parse_json(body)
     if not isinstance(content, dict):
         raise RequestError(400, "bad_json", 'the body must be an object: {"images": [...], "options": {...}}')
     for name in content:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from serve_app.http.bounded_json import PIXELS_MEMORY, parse_json
 from serve_app.http.dialect import decode_base64
 from serve_app.http.errors import RequestError
 from serve_app.pipeline import EncodedImage
@@ -24,8 +25,6 @@ from serve_app.protocols.open_inference.inference import (
 )
 from serve_app.protocols.open_inference.tensors import Image, Tensor, images_from_raw, images_from_values
 
-MAX_JSON_VALUES = 4_000_000
-"""Of one body, enough for pixels of a megapixel as numbers; each takes some sixty bytes of memory."""
 MAX_RANK = 8
 
 
@@ -88,17 +87,11 @@ def write_body(answer: dict[str, Any], tensors: Sequence[Tensor], body: InferBod
 
 
 def _load(data: memoryview) -> dict[str, Any]:
-    # Base64 has none of these characters, so picture files do not count.
-    text = bytes(data)
-    if sum(text.count(mark) for mark in (b",", b"[", b"{")) > MAX_JSON_VALUES:
-        raise _bad(f"the JSON has more than {MAX_JSON_VALUES} values; send pixels as a binary tensor, or picture files")
     try:
-        content = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise _bad(
-            f"the JSON is not valid: {error.msg}; where bytes follow it, Inference-Header-Content-Length must be its "
-            "length"
-        ) from None
+        content = parse_json(bytes(data), PIXELS_MEMORY)
+    except RequestError as error:
+        advice = "where bytes follow it, Inference-Header-Content-Length must be its length"
+        raise _bad(f"{error.message}; {advice}") from None
     if not isinstance(content, dict):
         raise _bad("the JSON must be an object")
     return content

@@ -67,8 +67,8 @@ class InferRequest:
     """Names of the outputs to send; none for all but the dense masks."""
     parameters: Mapping[str, Parameter]
     request_id: str
-    traceparent: str | None
-    arrived: float
+    traceparent: str | None = None
+    arrived: float = field(default_factory=time.time)
     """Wall clock, seconds since the epoch."""
 
 

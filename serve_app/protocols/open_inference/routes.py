@@ -7,7 +7,7 @@ import gzip
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from serve_app.admission import Overloaded
+from serve_app.http.bounded_json import parse_json
 from serve_app.http.errors import STATUS_OF_FAILURE, RequestError, from_overload
 from serve_app.http.limits import read_body
 from serve_app.limits import Limits
@@ -41,6 +42,8 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 STATUS = {**STATUS_OF_FAILURE, "bad_request": 400, "not_found": 404, "answer_too_large": 400}
 JSON_LENGTH = "Inference-Header-Content-Length"
 LEAST_GZIPPED = 1000
+MAX_QUESTION_BYTES = 64 * 1024
+"""Of a body that holds no image."""
 
 Endpoint = Callable[[OpenInference, Request, str, str], Awaitable[Response]]
 """Answers a request, given the model and version that its path names, or empty strings."""
@@ -162,11 +165,8 @@ async def _statistics(service: OpenInference, request: Request, model: str, vers
 
 async def _repository(service: OpenInference, request: Request, model: str, version: str) -> Response:
     """The models; with ``{"ready": true}`` only those that are ready."""
-    body = await read_body(request, service.limits)
-    try:
-        content = orjson.loads(body or b"{}")
-    except orjson.JSONDecodeError as error:
-        raise RequestError(400, "bad_request", f"the body is not valid JSON: {error.msg}") from None
+    body = await read_body(request, replace(service.limits, max_body_bytes=MAX_QUESTION_BYTES))
+    content = parse_json(body or b"{}")
     if not isinstance(content, dict) or not isinstance(content.get("ready", False), bool):
         raise RequestError(400, "bad_request", 'the body must be an object; its "ready" is true or false')
     index = [

@@ -14,7 +14,8 @@ from starlette.responses import Response, StreamingResponse
 from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions
 from deployments.imaging.masks import decode_rle
 from deployments.results import Face, Instance
-from serve_app.http.dialect import analyze, decode_base64, parse_json, validate
+from serve_app.http.bounded_json import parse_json
+from serve_app.http.dialect import analyze, decode_base64, validate
 from serve_app.http.errors import RequestError, refusals_as
 from serve_app.http.limits import check_image_count, read_body
 from serve_app.limits import Limits

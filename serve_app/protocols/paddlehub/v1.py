@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve_app.http.dialect import analyze, decode_base64, drawn_jpeg, parse_json
+from serve_app.http.bounded_json import parse_json
+from serve_app.http.dialect import analyze, decode_base64, drawn_jpeg
 from serve_app.http.errors import RequestError, refusals_as
 from serve_app.http.limits import check_image_count, read_body
 from serve_app.http.multipart import read_form

@@ -14,7 +14,8 @@ from starlette.responses import Response
 
 from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions, ObjectDetectionOptions
 from deployments.models.card import Task
-from serve_app.http.dialect import analyze, decode_base64, drawn_jpeg, parse_json, validate
+from serve_app.http.bounded_json import parse_json
+from serve_app.http.dialect import analyze, decode_base64, drawn_jpeg, validate
 from serve_app.http.errors import RequestError, refusals_as
 from serve_app.http.limits import check_image_count, read_body
 from serve_app.http.multipart import read_form

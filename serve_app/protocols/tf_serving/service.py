@@ -42,7 +42,7 @@ from serve_app.protocols.tf_serving.tensors import read_images, read_option, ten
 from serve_app.traceparent import well_formed
 
 METHOD = "tensorflow/serving/predict"
-MAX_QUESTION_BYTES = 64 * 1024
+MAX_QUESTION_BYTES = 1024 * 1024
 """Of a request that holds no image."""
 
 

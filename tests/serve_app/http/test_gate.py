@@ -20,8 +20,8 @@ from serve_app.protocols.kserve import routes as kserve
 from serve_app.protocols.native import routes as native
 from serve_app.protocols.open_inference import routes as open_inference
 from serve_app.protocols.paddlehub import routes as paddlehub
-from serve_app.protocols.refusals import write_refusal
 from serve_app.protocols.roboflow import routes as roboflow
+from serve_app.refusals import write_refusal
 from tests.serve_app.conftest import LIMITS as APP_LIMITS
 
 SMALL = Limits(max_body_bytes=1000, upload_timeout_s=0.2, bytes_in_flight=1500)
@@ -122,7 +122,7 @@ async def test_a_body_reaches_the_ingress_once_it_is_whole(inner: Inner, gate: G
     await upload.put(b"")
     assert inner.scopes == []
     await upload.put(b"cd", more=False)
-    status, headers, body = await upload.answer()
+    status, _, body = await upload.answer()
     assert (status, body, inner.bodies) == (200, b"answer", [b"abcd"])
     assert gate._uploads.held == 0
 

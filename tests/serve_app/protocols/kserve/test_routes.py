@@ -17,6 +17,7 @@ from pycocotools import mask as coco
 
 from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions
 from deployments.imaging.draw import draw
+from serve_app.http.arrival import Arrival
 from serve_app.http.request_id import RequestId
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
@@ -33,6 +34,7 @@ ANALYZE = "/v1/models/analyze"
 def kserve_app(pipeline: Pipeline, limits: Limits) -> FastAPI:
     app = FastAPI()
     app.include_router(kserve.routes(pipeline, limits))
+    app.add_middleware(Arrival, limits=limits)
     app.add_middleware(RequestId)
     return app
 
@@ -412,9 +414,9 @@ async def test_malformed_bytes(
 async def test_many_values_are_refused_before_they_are_parsed(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve_app.protocols.kserve.request.MAX_JSON_VALUES", 1000)
+    monkeypatch.setattr("serve_app.protocols.kserve.request.PIXELS_MEMORY", 32_000)
     answer = await client.post(f"{FACES}:predict", json={"instances": [[[]] * 1000]})
-    await assert_refused(client, answer, 400, "more than 1000 values")
+    await assert_refused(client, answer, 400, "too many values")
 
 
 async def test_pictures_over_the_pixel_limit(client: httpx.AsyncClient) -> None:

@@ -340,10 +340,10 @@ async def test_unknown_models_and_versions_are_not_found(service: OpenInference)
 
 async def test_a_model_is_ready_when_its_tasks_are(service: OpenInference, faces: FakeBranch) -> None:
     faces.alive = False
-    assert await service.ready("instance_segmentation")
-    assert not await service.ready("mask_detection")
+    assert service.ready("instance_segmentation")
+    assert not service.ready("mask_detection")
     assert not service.ready()
-    assert await service.states() == {
+    assert service.states() == {
         "mask_detection": "UNAVAILABLE",
         "instance_segmentation": "READY",
         "analyze": "UNAVAILABLE",
@@ -354,7 +354,7 @@ async def test_the_third_model_is_served_where_it_is_configured(
     pipeline_of_three: Pipeline, limits: Limits, objects: FakeBranch, photo: bytes
 ) -> None:
     service = OpenInference(pipeline_of_three, limits)
-    assert await service.states() == dict.fromkeys([*TASKS, "analyze"], "READY")
+    assert service.states() == dict.fromkeys([*TASKS, "analyze"], "READY")
     assert (service.version("object_detection"), service.version("analyze")) == ("3", "3")
     properties = service.properties("object_detection")
     assert properties["object_detection.labels"] == "cup,bottle"

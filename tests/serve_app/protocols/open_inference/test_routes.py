@@ -21,6 +21,7 @@ from deployments.imaging.decode import decode
 from deployments.imaging.masks import decode_rle
 from deployments.models.card import TASKS
 from serve_app.http.app import create_app
+from serve_app.http.arrival import Arrival
 from serve_app.http.request_id import RequestId
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
@@ -453,13 +454,13 @@ async def test_malformed_requests(client: httpx.AsyncClient, photo: bytes, faces
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "the JSON is not valid"),
+        (b"", "not valid JSON"),
         (b"[]", "the JSON must be an object"),
-        (b"{", "the JSON is not valid"),
+        (b"{", "not valid JSON"),
         (b"\xff\xd8\xff\xe0 a picture", "Inference-Header-Content-Length must be its length"),
-        (b'{"inputs": [], "parameters": {"face_threshold": NaN}}', "the JSON is not valid"),
-        (b'{"inputs": [], "parameters": {"face_threshold": Infinity}}', "the JSON is not valid"),
-        (b"[" * 100_000, "the JSON is not valid"),
+        (b'{"inputs": [], "parameters": {"face_threshold": NaN}}', "not valid JSON"),
+        (b'{"inputs": [], "parameters": {"face_threshold": Infinity}}', "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
     ],
 )
 async def test_bodies_that_are_no_json(client: httpx.AsyncClient, body: bytes, message: str) -> None:
@@ -471,11 +472,11 @@ async def test_bodies_that_are_no_json(client: httpx.AsyncClient, body: bytes, m
 async def test_json_of_too_many_values_is_refused_before_it_is_parsed(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, photo: bytes
 ) -> None:
-    monkeypatch.setattr("serve_app.protocols.open_inference.body.MAX_JSON_VALUES", 20)
+    monkeypatch.setattr("serve_app.protocols.open_inference.body.PIXELS_MEMORY", 700)
     assert (await client.post("/v2/models/analyze/infer", json=infer_json(photo))).status_code == 200
     response = await client.post("/v2/models/analyze/infer", content=b"{" + b"[]," * 20)
     assert response.status_code == 400
-    assert "more than 20 values" in is_error(response)
+    assert "too many values" in is_error(response)
 
 
 def binary_input(size: Any, **changes: Any) -> dict[str, Any]:
@@ -630,6 +631,7 @@ async def test_a_third_model_where_it_is_configured(
     assert (await client.post(f"{path}/infer", json=body)).status_code == 404
     app = FastAPI()
     app.include_router(open_inference.routes(pipeline_of_three, limits))
+    app.add_middleware(Arrival, limits=limits)
     app.add_middleware(RequestId)
     async with client_of(app) as three:
         assert (await three.get("/v2/models")).json() == {"models": [*TASKS, "analyze"]}

@@ -340,7 +340,7 @@ async def test_bytes_that_are_no_request(refusal: Refused) -> None:
 
 
 async def test_requests_over_the_limit_are_refused_unparsed(refusal: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serve_app.protocols.open_inference.service.parse", Mock(side_effect=AssertionError))
+    monkeypatch.setattr("serve_app.grpc.wire.parse", Mock(side_effect=AssertionError))
     code, details = await refusal(bytes(LIMITS.max_body_bytes + 1))
     assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert details == f"the request is larger than the limit of {LIMITS.max_body_bytes} bytes"

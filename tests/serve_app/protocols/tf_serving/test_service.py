@@ -419,7 +419,9 @@ async def test_wrong_output_filter(stub: PredictionServiceStub, photo: bytes, na
 
 async def test_messages_over_the_limit(stub: PredictionServiceStub) -> None:
     await assert_refused(
-        stub.Predict(predict("mask_detection", files(b"x" * 1_000_001))), INVALID, "limit of 1000000 bytes"
+        stub.Predict(predict("mask_detection", files(b"x" * 1_000_001))),
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "limit of 1000000 bytes",
     )
 
 

@@ -1,0 +1,113 @@
+"""What stands before Serve's queues, on the real application: uploads, headers, probes, gRPC."""
+
+import asyncio
+import re
+import time
+
+import grpc
+import httpx
+import pytest
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from serve_app.protocols.open_inference.protos.open_inference_pb2 import ServerLiveRequest, ServerLiveResponse
+from tests.photos import astronaut, jpeg
+from tests.served.conftest import UPLOAD_TIMEOUT_S, Addresses
+
+pytestmark = pytest.mark.serve
+
+PHOTO = jpeg(astronaut())
+JPEG = {"Content-Type": "image/jpeg"}
+HEAD = "POST /analyze HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+
+
+async def talk(url: str, *pieces: bytes, pause_s: float = 0.0) -> bytes:
+    """Send pieces over a socket, wait between them, and read until the server is silent or leaves."""
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(pause_s)
+        return await asyncio.wait_for(reader.read(100_000), 60)
+    finally:
+        writer.close()
+
+
+async def test_an_offer_of_http_2_changes_nothing(service: str) -> None:
+    offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n"
+    by_length = f"{HEAD}{offer}Content-Length: {len(PHOTO)}\r\n\r\n".encode()
+    chunked = f"{HEAD}{offer}Transfer-Encoding: chunked\r\n\r\n{len(PHOTO):x}\r\n".encode()
+    for pieces in (
+        [by_length + PHOTO],
+        [by_length, PHOTO[:1000], PHOTO[1000:]],
+        [chunked, PHOTO[:1000], PHOTO[1000:], b"\r\n0\r\n\r\n"],
+    ):
+        answer = await talk(service, *pieces, pause_s=0.05)
+        assert answer.startswith(b"HTTP/1.1 200 OK"), answer[:300]
+        assert answer.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("seconds", ["0.001", "1000000", "0", "inf"])
+async def test_no_header_changes_the_deadline(service: str, seconds: str) -> None:
+    headers = {
+        "X-Request-Timeout-Seconds": seconds,
+        "x-request-disconnect-disabled": "?1",
+        "Content-Type": "image/jpeg",
+    }
+    async with httpx.AsyncClient(base_url=service, timeout=60) as client:
+        assert (await client.post("/analyze", content=PHOTO, headers=headers | JPEG)).status_code == 200
+    stalled = f"{HEAD}X-Request-Timeout-Seconds: {seconds}\r\nContent-Length: 1000\r\n\r\nx".encode()
+    started = time.monotonic()
+    assert (await talk(service, stalled)).startswith(b"HTTP/1.1 408")
+    assert time.monotonic() - started >= UPLOAD_TIMEOUT_S - 0.5
+
+
+async def test_stalled_uploads_end_and_hold_up_nobody(service: str) -> None:
+    stalled = f"{HEAD}Content-Length: 1000\r\n\r\nx".encode()
+    uploads = [asyncio.create_task(talk(service, stalled)) for _ in range(70)]
+    await asyncio.sleep(0.5)
+    async with httpx.AsyncClient(base_url=service, timeout=60) as client:
+        photo = await client.post("/analyze", content=PHOTO, headers=JPEG)
+        assert photo.status_code == 200
+        assert (await client.get("/livez")).status_code == 200
+    answers = await asyncio.gather(*uploads)
+    assert all(answer.startswith(b"HTTP/1.1 408") and b"upload_timeout" in answer for answer in answers)
+
+
+async def test_a_chunked_body_over_the_limit_is_refused_while_it_comes(service: str) -> None:
+    chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
+    answer = await talk(service, f"{HEAD}Transfer-Encoding: chunked\r\n\r\n".encode(), *[chunk] * 17)
+    assert answer.startswith(b"HTTP/1.1 413"), answer[:300]
+
+
+@pytest.mark.parametrize("given", ["mine", "a=b:c", "\xe9"])
+def test_one_request_id_comes_back(client: httpx.Client, given: str) -> None:
+    answer = client.get("/livez", headers=[(b"x-request-id", given.encode("latin-1"))])
+    (answered,) = answer.headers.get_list("x-request-id")
+    assert (answered == given) == bool(re.fullmatch("[a-z]+", given))
+
+
+def test_the_health_service_answers(addresses: Addresses) -> None:
+    with grpc.insecure_channel(addresses.grpc) as channel:
+        health = HealthStub(channel)
+        for service in ("", "inference.GRPCInferenceService", "tensorflow.serving.PredictionService"):
+            asked = health_pb2.HealthCheckRequest(service=service)
+            assert health.Check(asked, timeout=10).status == health_pb2.HealthCheckResponse.SERVING
+            assert next(health.Watch(asked, timeout=10)).status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.RpcError) as refused:
+            health.Check(health_pb2.HealthCheckRequest(service="unicorn"), timeout=10)
+        assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    "method", ["PredictionService/Predict", "PredictionService/GetModelMetadata", "ModelService/GetModelStatus"]
+)
+def test_bytes_that_are_no_message_are_an_argument_that_is_refused(addresses: Addresses, method: str) -> None:
+    with grpc.insecure_channel(addresses.grpc) as channel:
+        with pytest.raises(grpc.RpcError) as refused:
+            channel.unary_unary(f"/tensorflow.serving.{method}")(b"\xff\xff\xff", timeout=10)
+        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        live = channel.unary_unary("/inference.GRPCInferenceService/ServerLive", ServerLiveRequest.SerializeToString)
+        assert ServerLiveResponse.FromString(live(ServerLiveRequest(), timeout=10)).live
