@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from contextlib import suppress
 
 import grpc
 import httpx
@@ -22,7 +23,7 @@ HEAD = "POST /analyze HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
 
 
 async def talk(url: str, *pieces: bytes, pause_s: float = 0.0) -> bytes:
-    """Send pieces over a socket, wait between them, and read until the server is silent or leaves."""
+    """Send pieces over a socket, wait between them, and read one answer and what comes with it."""
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -30,7 +31,13 @@ async def talk(url: str, *pieces: bytes, pause_s: float = 0.0) -> bytes:
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(pause_s)
-        return await asyncio.wait_for(reader.read(100_000), 60)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
+        length = re.search(rb"content-length: ([0-9]+)", head, re.IGNORECASE)
+        assert length, head
+        answer = head + await reader.readexactly(int(length[1]))
+        with suppress(TimeoutError):  # of an answer too many
+            answer += await asyncio.wait_for(reader.read(1000), 0.2)
+        return answer
     finally:
         writer.close()
 
