@@ -4,7 +4,9 @@ from typing import ClassVar
 
 from ray import serve
 
+from deployments.autoscaling import BUSY, COST_S
 from deployments.batching.metrics import ServeBatchMetrics
+from deployments.batching.work import WorkMeter
 from deployments.models.card import Task
 from deployments.models.device import DeviceSetting
 from deployments.models.load import load
@@ -27,4 +29,9 @@ class ModelDeployment(Replica):
         threads: int | None = None,
         precision: Precision = "float32",
     ) -> None:
-        super().__init__(load(card, self.task, device, threads, precision), ServeBatchMetrics(self.task))
+        self.work = WorkMeter(ServeBatchMetrics(self.task))
+        super().__init__(load(card, self.task, device, threads, precision), self.work)
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Serve asks this now and then, for the policy ``deployments.autoscaling.by_work``."""
+        return {BUSY: self.work.busy(), COST_S: self.work.cost_s}

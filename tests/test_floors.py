@@ -18,6 +18,7 @@ FLOORS: dict[str, set[str]] = {
     },
     "networks with their pre- and postprocessing": {"deployments.models"},
     "batching": {"deployments.batching"},
+    "how many replicas there should be": {"deployments.autoscaling"},
     "what runs on replicas": {
         "deployments.replica",
         "deployments.model_deployment",
