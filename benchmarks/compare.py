@@ -88,7 +88,8 @@ async def run(
     """Start all, measure by turns into ``result``, stop all; where it is interrupted, what was measured stays."""
     task = asyncio.current_task()
     assert task
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    # Only once: what is stopped then is to end in peace.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: task.cancelling() or task.cancel())
     started: list[Started] = []
     rows = result.measurements
     try:
