@@ -19,10 +19,17 @@ Send = Callable[[int], Awaitable[object]]
 """Sends the n-th request and returns once its answer is known to be good. Raises Failed where it is not."""
 TIMEOUT_S = 120.0
 """After which a client gives up."""
+RECONNECT_S = 0.1
+"""Until a client tries again that had no answer."""
 
 
 class Failed(Exception):
     """A request had no good answer; the message says which kind of failure, such as ``503 text/plain``."""
+
+    def __init__(self, kind: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(kind)
+        self.retry_after_s = retry_after_s
+        """For how long the server asks to be left alone."""
 
 
 @dataclass
@@ -62,7 +69,7 @@ def poisson_arrivals(rate: float, seconds: float, seed: int) -> list[float]:
 
 
 async def closed_loop(send: Send, clients: int, seconds: float) -> Load:
-    """``clients`` that each send one request after another.
+    """``clients`` that each send one request after another; one that is refused waits as long as the server asks for.
 
     Measures for ``seconds`` from when as many answers have come as there are clients, which is when the queue has its
     full length, and returns once the last answer is there.
@@ -77,18 +84,20 @@ async def closed_loop(send: Send, clients: int, seconds: float) -> Load:
         nonlocal came, begin
         while (start := time.monotonic()) < begin + seconds:
             load.sent += 1
-            good = True
+            failure = None
             try:
                 await send(next(numbers))
-            except Failed as failure:
-                load.errors[str(failure)] += 1
-                good = False
+            except Failed as error:
+                failure = error
             end = time.monotonic()
             came += 1
             if came == clients:
                 begin = end
-            elif good and begin < end <= begin + seconds:
+            elif failure is None and begin < end <= begin + seconds:
                 load.latencies_s.append(end - start)
+            if failure is not None:
+                load.errors[str(failure)] += 1
+                await asyncio.sleep(failure.retry_after_s)
 
     await asyncio.gather(*(client() for _ in range(clients)))
     load.seconds = seconds
@@ -132,7 +141,8 @@ async def post(session: aiohttp.ClientSession, url: str, body: bytes, content_ty
         async with session.post(url, data=body, headers={"Content-Type": content_type}) as answer:
             received = await answer.read()
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise Failed(type(error).__name__) from error
+        raise Failed(type(error).__name__, RECONNECT_S) from error
     if answer.status != 200:
-        raise Failed(f"{answer.status} {answer.content_type}")
+        asked = answer.headers.get("Retry-After", "")
+        raise Failed(f"{answer.status} {answer.content_type}", float(asked) if asked.isdigit() else 0.0)
     return received

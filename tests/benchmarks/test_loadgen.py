@@ -62,6 +62,16 @@ async def test_a_closed_loop_sends_each_number_once_and_counts_failures_by_kind(
     assert len(load.latencies_s) + load.errors.total() <= load.sent
 
 
+async def test_a_refused_client_waits_as_long_as_it_is_asked_to() -> None:
+    async def send(number: int) -> None:
+        await asyncio.sleep(0.001)
+        raise Failed("503 application/json", retry_after_s=0.05)
+
+    load = await closed_loop(send, 2, 0.3)
+    assert load.latencies_s == []
+    assert load.errors.total() == load.sent <= 2 * (0.35 / 0.05 + 2)
+
+
 async def test_an_open_loop_counts_latency_from_the_planned_arrival() -> None:
     """A server of one at a time that needs 20 ms under 100 arrivals a second: the queue grows, and the latency too."""
     one = asyncio.Lock()
@@ -81,7 +91,7 @@ async def test_http_failures_are_named_by_status_and_content_type() -> None:
     async def answer(request: web.Request) -> web.Response:
         body = await request.read()
         if body == b"refuse":
-            return web.Response(status=503, text="no", content_type="text/plain")
+            return web.Response(status=503, text="no", content_type="text/plain", headers={"Retry-After": "7"})
         return web.Response(body=request.headers["Content-Type"].encode() + b" " + body)
 
     application = web.Application()
@@ -93,8 +103,9 @@ async def test_http_failures_are_named_by_status_and_content_type() -> None:
     host, port = runner.addresses[0]
     async with http_session() as session:
         assert await post(session, f"http://{host}:{port}/", b"photo") == b"image/jpeg photo"
-        with pytest.raises(Failed, match="503 text/plain"):
+        with pytest.raises(Failed, match="503 text/plain") as refusal:
             await post(session, f"http://{host}:{port}/", b"refuse")
+        assert refusal.value.retry_after_s == 7
         await runner.cleanup()
         with pytest.raises(Failed, match="Client"):
             await post(session, f"http://{host}:{port}/", b"photo")
