@@ -6,12 +6,11 @@ from deployments.calls import MaskDetectionOptions
 from deployments.models.model import Model
 from deployments.results import Box, Face
 from training.answer import answer, milliseconds
-from training.data import Picture
+from training.data import INCORRECT, Picture
 from training.metrics import TIMED, Measured, precision_recall
 
 CATEGORIES = {1: "MASK", 2: "NO MASK"}
 NAMES = {1: "with_mask", 2: "without_mask", 3: "mask_incorrect"}
-INCORRECT = 3
 LOWEST_SCORE = 0.02
 
 

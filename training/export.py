@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from deployments.models.card import EMBEDDED
@@ -36,19 +36,19 @@ def main() -> None:
     parser.add_argument("--weights", choices=["last", "averaged"], default="averaged")
     arguments = parser.parse_args()
     for name in FILES if arguments.name == "all" else [arguments.name]:
-        parts = FILES[name]
-        checkpoints = {prefix: arguments.runs / f"{training}.pt" for prefix, training in parts.items()}
-        missing = [path.name for path in checkpoints.values() if not path.exists()]
-        if missing:
+        target = EMBEDDED / f"{name}.safetensors"
+        checkpoints = {prefix: arguments.runs / f"{training}.pt" for prefix, training in FILES[name].items()}
+        trained = {prefix: path for prefix, path in checkpoints.items() if path.exists()}
+        if not trained or (len(trained) < len(checkpoints) and not target.exists()):
+            missing = [path.name for path in checkpoints.values() if not path.exists()]
             print(f"{name}: not written, no {', '.join(missing)}")
             continue
-        weights = {
-            prefix + key: value.contiguous()
-            for prefix, path in checkpoints.items()
-            for key, value in weights_of(path, arguments.weights).items()
-            if not key.endswith("num_batches_tracked")
-        }
-        target = EMBEDDED / f"{name}.safetensors"
+        # A part that was not trained stays as it is.
+        weights = load_file(target) if len(trained) < len(checkpoints) else {}
+        for prefix, path in trained.items():
+            for key, value in weights_of(path, arguments.weights).items():
+                if not key.endswith("num_batches_tracked"):
+                    weights[prefix + key] = value.contiguous()
         save_file(weights, target)
         print(f"{target.name}: {target.stat().st_size / 1e6:.1f} MB")
 

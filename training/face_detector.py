@@ -1,5 +1,7 @@
 """Train the face detector: ``python -m training.face_detector --backbone mobilenet_v2-b0353104.pth``."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from torchvision.ops import generalized_box_iou_loss
 from deployments.models.face_mask.detector import STRIDES, FaceDetector, LevelOutput, cell_centres, decode_boxes
 from training.augment import photometric, random_window
 from training.data import WITH_MASK, Picture, load, load_without_people
-from training.loop import EpochSampler, load_backbone, options, train
+from training.loop import Draw, EpochSampler, begin, options, train
 
 INPUT = 416
 FACE_SIZES = ((0, 28), (28, 72), (72, 176), (176, 10_000))
@@ -30,19 +32,18 @@ class FaceCrops(Dataset):
     """Random crops at random scales; targets are boxes float32 [K, 4] in the crop's pixels."""
 
     def __init__(self, pictures: list[Picture], seed: int) -> None:
-        self.pictures, self.seed, self.draw = pictures, seed, 0
+        self.pictures, self.seed = pictures, seed
 
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        self.draw += 1
-        rng = np.random.default_rng((self.seed, index, self.draw))
+    def __getitem__(self, draw: Draw) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        rng = np.random.default_rng((self.seed, *draw))
         if rng.random() < MOSAIC_SHARE:
             others = rng.integers(len(self.pictures), size=3)
-            image, boxes = mosaic(rng, [self.pictures[k] for k in (index, *others)])
+            image, boxes = mosaic(rng, [self.pictures[k] for k in (draw.index, *others)])
         else:
-            image, boxes = crop(rng, self.pictures[index], INPUT)
+            image, boxes = crop(rng, self.pictures[draw.index], INPUT)
         return photometric(rng, image), boxes
 
 
@@ -82,8 +83,8 @@ def assign(boxes: Tensor, level: int, height: int, width: int) -> tuple[Tensor, 
     sizes if it lies in the box and within one and a half cells of the centre; the smaller face wins.
     """
     stride = STRIDES[level]
-    index = torch.full((height, width), -1)
-    ignored = torch.zeros(height, width, dtype=torch.bool)
+    index = torch.full((height, width), -1, device=boxes.device)
+    ignored = torch.zeros(height, width, dtype=torch.bool, device=boxes.device)
     if len(boxes) == 0:
         return index, ignored
     centres = cell_centres(height, width, stride, boxes.device)[:, :, None]
@@ -91,7 +92,7 @@ def assign(boxes: Tensor, level: int, height: int, width: int) -> tuple[Tensor, 
     size = sides.prod(dim=1).sqrt()
     inside = ((centres > boxes[:, :2]) & (centres < boxes[:, 2:])).all(-1)
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
-    near = ((centres - middle).abs() < torch.maximum(sides * 0.25, torch.tensor(stride * 0.75))).all(-1)
+    near = ((centres - middle).abs() < (sides * 0.25).clamp(min=stride * 0.75)).all(-1)
     low, high = FACE_SIZES[level]
     tiny = sides.amax(1) < SMALLEST_FACE
     learns = inside & near & (size >= low) & (size < high) & ~tiny
@@ -104,18 +105,20 @@ def assign(boxes: Tensor, level: int, height: int, width: int) -> tuple[Tensor, 
     return index, ignored & ~found
 
 
-def loss(model: nn.Module, images: Tensor, targets: list[NDArray[np.float32]]) -> dict[str, Tensor]:
+def loss(
+    model: Callable[[Tensor], list[LevelOutput]], images: Tensor, targets: list[NDArray[np.float32]]
+) -> dict[str, Tensor]:
     """Quality focal loss (Li et al., NeurIPS 2020) on the face logit and generalised IoU loss on the box."""
-    levels: list[LevelOutput] = model(images)
+    levels = model(images)
     logits, qualities, ignored, predicted, wanted = [], [], [], [], []
     for level, output in enumerate(levels):
         boxes = decode_boxes(output, STRIDES[level])
         height, width = boxes.shape[1:3]
         for n, target in enumerate(targets):
-            truth = torch.from_numpy(target)
+            truth = torch.from_numpy(target).to(images.device)
             index, skip = assign(truth, level, height, width)
             found = index >= 0
-            quality = torch.zeros(height, width)
+            quality = torch.zeros(height, width, device=images.device)
             if found.any():
                 predicted.append(boxes[n][found])
                 wanted.append(truth[index[found]])
@@ -142,23 +145,18 @@ def aligned_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def main() -> None:
-    """Train; the result is ``runs/face_detector.safetensors``."""
-    from safetensors.torch import save_file
-
-    arguments = options("Train the face detector.", epochs=12, batch=8)
+    """Train; ``python -m training.export face_mask`` takes the result from ``runs/face_detector.pt``."""
+    arguments = options("Train the face detector.", epochs=12, batch=8, learning_rate=1.2e-3)
     model = FaceDetector()
     nn.init.constant_(model.face.bias, -4.6)
-    load_backbone(model.backbone, arguments.backbone)
+    begin(model, arguments, "detector.")
     model.backbone.features[:3].requires_grad_(False)
     pictures, nobody = load("facemask/kaggle853", "train"), load_without_people()
     weights = [BARE_WEIGHT if (picture.labels != WITH_MASK).any() else 1.0 for picture in pictures]
     pictures += nobody
     weights += [NOBODY_WEIGHT] * len(nobody)
     sampler = EpochSampler(len(pictures), arguments.seed, torch.tensor(weights), draws=640)
-    trained = train("face_detector", model, FaceCrops(pictures, arguments.seed), loss, arguments, 1.2e-3, sampler)
-    save_file(
-        {k: v.contiguous() for k, v in trained.state_dict().items()}, arguments.runs / "face_detector.safetensors"
-    )
+    train("face_detector", model, FaceCrops(pictures, arguments.seed), loss, arguments, sampler)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 FABRICS = ((235, 238, 240), (150, 190, 220), (120, 170, 160), (40, 40, 45), (190, 160, 170), (90, 110, 150))
-"""Usual colours, RGB."""
+"""Usual colours, RGB; one mask in three has any other."""
 PROPER = ((0.5, 0.46), (0.80, 0.54), (0.97, 0.62), (0.90, 0.84), (0.5, 1.04), (0.10, 0.84), (0.03, 0.62), (0.20, 0.54))
 """Outline over nose, mouth and chin as shares of the face's box, (x, y)."""
+NOSE = ((0.5, 0.72), (0.80, 0.66), (0.97, 0.66), (0.90, 0.88), (0.5, 1.06), (0.10, 0.88), (0.03, 0.66), (0.20, 0.66))
+"""Outline over mouth and chin, below the nose: a mask that protects nobody."""
 CHIN = ((0.5, 0.86), (0.85, 0.80), (0.92, 0.88), (0.72, 1.06), (0.5, 1.12), (0.28, 1.06), (0.08, 0.88), (0.15, 0.80))
-"""Outline below the mouth: a mask that protects nobody."""
+"""Outline below the mouth: it protects nobody either."""
 
 
 def draw_mask(
@@ -20,7 +22,8 @@ def draw_mask(
     size = box[2:] - box[:2]
     points = box[:2] + (np.array(outline) + rng.normal(0, 0.025, (len(outline), 2)) + rng.normal(0, 0.03, 2)) * size
     shape = np.rint(points * 16).astype(np.int32)
-    cloth = np.full(image.shape, FABRICS[rng.integers(len(FABRICS))], np.float32) + rng.normal(0, 14, 3)
+    colour = rng.uniform(20, 240, 3) if rng.random() < 1 / 3 else np.array(FABRICS[rng.integers(len(FABRICS))])
+    cloth = np.full(image.shape, colour, np.float32) + rng.normal(0, 14, 3)
     for fold in rng.uniform(0.2, 0.9, 3):
         height = round(float(points[:, 1].min() + fold * np.ptp(points[:, 1])))
         tone = tuple((cloth[0, 0] * rng.uniform(0.8, 0.95)).tolist())

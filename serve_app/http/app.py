@@ -8,7 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve_app.http import service
+from serve_app.http import page, service
 from serve_app.http.arrival import Arrival
 from serve_app.http.auth import ApiKeys
 from serve_app.http.errors import ErrorBoundary, RequestError, error_response
@@ -20,6 +20,8 @@ from serve_app.pipeline import Pipeline
 
 Routes = Callable[[Pipeline, Limits], APIRouter]
 """The HTTP routes of a protocol."""
+OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready"}) | page.PATHS
+"""What answers without a key: load balancers hold none, and the page must be there to ask for it."""
 CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
@@ -44,10 +46,11 @@ def create_app(
     )
     for routes in protocols:
         app.include_router(routes(pipeline, limits))
-    app.include_router(service.routes(pipeline))
+    app.include_router(service.routes(pipeline, limits))
+    app.include_router(page.routes())
     app.add_exception_handler(HTTPException, _routing_error)
     if api_keys:
-        app.add_middleware(ApiKeys, keys=api_keys)
+        app.add_middleware(ApiKeys, keys=api_keys, open_paths=OPEN_PATHS)
     app.add_middleware(ErrorBoundary)
     app.add_middleware(HeadAsGet)
     app.add_middleware(RootOfPrefix)

@@ -8,16 +8,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serve_app.api_keys import carries_key
 from serve_app.http.errors import RequestError, error_response
 
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
-"""What load balancers ask, which hold no key."""
-
 
 class ApiKeys:
-    """ASGI middleware: a request must carry one of ``keys``, as ``Authorization: Bearer KEY`` or ``X-API-Key: KEY``."""
+    """ASGI middleware: a request must carry one of ``keys``, as ``Authorization: Bearer KEY`` or ``X-API-Key: KEY``.
 
-    def __init__(self, app: ASGIApp, keys: Collection[str]) -> None:
+    GET of ``open_paths`` needs none.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Collection[str], open_paths: Collection[str]) -> None:
         self.app = app
         self._keys = keys
+        self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self._admits(scope):
@@ -27,6 +28,7 @@ class ApiKeys:
         await error_response(error, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
 
     def _admits(self, scope: Scope) -> bool:
-        if scope["path"].removeprefix(scope.get("root_path", "")) in OPEN_PATHS:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if path in self._open_paths and scope["method"] == "GET":
             return True
         return carries_key(Headers(scope=scope), self._keys)

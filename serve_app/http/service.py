@@ -1,14 +1,19 @@
-"""What operators and the curious ask, beside the dialects: health, models, documentation."""
+"""What operators and the curious ask, beside the protocols: health, models, documentation."""
+
+from dataclasses import asdict
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
+from serve_app.http import page
 from serve_app.http.docs_page import docs_page
+from serve_app.http.negotiation import best_offer
+from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
 
 
-def routes(pipeline: Pipeline) -> APIRouter:
+def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
     """``/livez``, ``/readyz``, ``/models``, ``/docs`` and ``/``."""
     router = APIRouter()
 
@@ -30,13 +35,21 @@ def routes(pipeline: Pipeline) -> APIRouter:
 
     @router.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:
-        return HTMLResponse(docs_page(request.app.openapi()))
+        return page.html(docs_page(request.app.openapi()))
 
     @router.get("/", include_in_schema=False)
-    async def root() -> Response:
-        # "status" is what KServe's V1 client asks of a live server.
+    async def root(request: Request) -> Response:
+        # Only for those who would rather have a page: KServe's V1 client asks a live server for "status" here.
+        if best_offer(",".join(request.headers.getlist("accept")), ("application/json", "text/html")) == "text/html":
+            return page.page(request)
         return JSONResponse(
-            {"status": "alive", "service": "maskgraph", "routes": ["/analyze", "/models", "/livez", "/readyz", "/docs"]}
+            {
+                "status": "alive",
+                "service": "maskgraph",
+                "routes": ["/analyze", "/models", "/livez", "/readyz", "/docs"],
+                "limits": asdict(limits),
+            },
+            headers={"Vary": "Accept"},
         )
 
     return router

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from training import export
 
@@ -46,3 +46,13 @@ def test_a_model_with_a_missing_part_is_named_and_left_alone(
     assert "no mask_classifier.pt" in capsys.readouterr().out
     assert not (embedded / "face_mask.safetensors").exists()
     assert (embedded / "solov2_people.safetensors").exists()
+
+
+def test_a_part_that_was_not_trained_stays_as_it_is(embedded: Path) -> None:
+    served = {"detector.weight": torch.full((2,), 5.0), "classifier.weight": torch.full((2,), 5.0)}
+    save_file(served, embedded / "face_mask.safetensors")
+    checkpoint(embedded / "mask_classifier.pt")
+    export.main()
+    faces = load_file(embedded / "face_mask.safetensors")
+    assert faces["detector.weight"].tolist() == [5.0, 5.0]
+    assert faces["classifier.weight"].tolist() == [1.0, 1.0]

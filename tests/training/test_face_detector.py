@@ -2,6 +2,7 @@ import numpy as np
 
 from training.data import Picture
 from training.face_detector import INPUT, FaceCrops, crop, mosaic
+from training.loop import Draw
 
 
 def faces(boxes: list[tuple[int, int, int, int]]) -> Picture:
@@ -38,7 +39,7 @@ def test_a_mosaic_holds_four_pictures_and_their_boxes_stay_in_their_quarter() ->
 
 def test_a_picture_without_faces_gives_no_box() -> None:
     crops = FaceCrops([faces([])] * 4, seed=0)
-    for _ in range(10):
-        image, boxes = crops[0]
+    for number in range(10):
+        image, boxes = crops[Draw(0, number)]
         assert image.shape == (INPUT, INPUT, 3)
         assert boxes.shape == (0, 4)

@@ -1,5 +1,7 @@
 import math
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,11 +11,22 @@ from torchvision.ops import box_iou
 from deployments.models.face_mask.classifier import CROP_MARGIN, CROP_SIZE, Verdict
 from deployments.models.face_mask.detector import STRIDES, LevelOutput
 from tests.photos import astronaut
-from training.data import WITH_MASK, WITHOUT_MASK, Picture
-from training.mask_classifier import NOTHING, SHARES, FaceCrops, Place, Target, loss, mine
+from training.data import INCORRECT, NOT_DECODED, WITH_MASK, WITHOUT_MASK, PackedPicture, Picture
+from training.loop import Draw
+from training.mask_classifier import (
+    INCORRECT_WEIGHT,
+    NOTHING,
+    SHARES,
+    FaceCrops,
+    Place,
+    Target,
+    cut_place,
+    found_bare,
+    loss,
+    mine,
+)
 
 FACE = np.array([180, 75, 267, 175], np.float32)
-INCORRECT = 3
 
 
 def photo(boxes: list[np.ndarray]) -> Picture:
@@ -57,6 +70,40 @@ def test_what_the_detector_finds_is_named_by_its_overlap() -> None:
     assert mine(detector, [photo([FACE + np.array([0, 0, 0, 250])])]) == []  # type: ignore[arg-type]  # in between
 
 
+class Sure(nn.Module):
+    """A second stage that sees a face in every crop, in the middle, and says what it wears."""
+
+    def __init__(self, mask: float) -> None:
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, images: Tensor) -> Verdict:
+        count = len(images)
+        return Verdict(torch.full((count,), 9.0), torch.full((count,), self.mask), torch.zeros(count, 4))
+
+
+def packed() -> PackedPicture:
+    encoded = cv2.imencode(".png", astronaut()[:, :, ::-1])[1].tobytes()
+    return PackedPicture(encoded, replace(photo([]), image=NOT_DECODED))
+
+
+def test_sure_bare_faces_of_other_pictures_are_taken_with_their_surroundings() -> None:
+    detector = OneBox(tuple(FACE * (768 / 512)))
+    (found,) = found_bare(detector, Sure(-5.0), [packed()])  # type: ignore[arg-type]
+    assert found.category == WITHOUT_MASK
+    left, top, right, bottom = found.face.round().astype(int)
+    middle = found.picture.image[(top + bottom) // 2, (left + right) // 2]
+    assert np.array_equal(middle, astronaut()[125, 223])
+    assert found.picture.image.shape[0] <= 310
+    assert found_bare(detector, Sure(5.0), [packed()]) == []  # type: ignore[arg-type]
+
+
+def test_surroundings_end_at_the_picture() -> None:
+    corner = cut_place(photo([]), np.array([2, 3, 52, 63], np.float32))
+    assert corner.face == pytest.approx(np.array([2, 3, 52, 63]))
+    assert corner.picture.image.shape[0] <= 180
+
+
 def place(category: int, weight: float = 1.0) -> Place:
     return Place(photo([]), FACE, category, FACE, weight)
 
@@ -64,6 +111,7 @@ def place(category: int, weight: float = 1.0) -> Place:
 def test_kinds_are_drawn_in_their_shares() -> None:
     kinds = [WITH_MASK] * 50 + [WITHOUT_MASK] * 5 + [INCORRECT] * 2 + [NOTHING] * 300
     weights = FaceCrops([place(kind, 0.5) for kind in kinds], seed=0).balance()
+    assert weights[55] == pytest.approx(weights[54] * INCORRECT_WEIGHT)
     assert weights[:50].sum() == pytest.approx(SHARES["masked"])
     assert weights[50:57].sum() == pytest.approx(SHARES["bare"])
     assert weights[57:].sum() == pytest.approx(SHARES["nothing"])
@@ -80,7 +128,7 @@ def test_kinds_are_drawn_in_their_shares() -> None:
 )
 def test_targets(category: int, expected: set[tuple[float, float]]) -> None:
     crops = FaceCrops([place(category)], seed=0)
-    drawn = [crops[0] for _ in range(40)]
+    drawn = [crops[Draw(0, number)] for number in range(40)]
     assert {(target.face, target.mask) for _, target in drawn} == expected
     assert all(image.shape == (CROP_SIZE, CROP_SIZE, 3) and image.dtype == np.uint8 for image, _ in drawn)
 
@@ -91,8 +139,8 @@ def test_the_box_follows_the_face() -> None:
     white = Picture("test", image, np.zeros((0, 4), np.float32), np.zeros(0, np.int64), [], np.zeros(0, bool))
     face, near = np.array([150, 100, 210, 180], np.float32), np.array([140, 90, 215, 170], np.float32)
     crops = FaceCrops([Place(white, near, WITH_MASK, face)], seed=0)
-    for _ in range(30):
-        crop, target = crops[0]
+    for number in range(30):
+        crop, target = crops[Draw(0, number)]
         ys, xs = np.nonzero(crop.mean(axis=2) > (int(crop.max()) + int(crop.min())) / 2)
         seen = torch.tensor([[xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]]).float()
         assert box_iou(seen, torch.from_numpy(target.box)[None]) > 0.6  # a turned face has a larger box

@@ -1,35 +1,47 @@
-import numpy as np
 import torch
+from torch import Tensor
+from torch.utils.data import default_collate
 
 from deployments.models.solov2.network import RawOutput
-from training.solov2 import ARCHITECTURE, INPUT, SCALE_RANGES, assign, beside, dice_loss, loss, make_target, paste
+from training.instance_targets import ARCHITECTURE, CELLS, CLASSES, MOST_OBJECTS, MOST_POSITIVES, Target
+from training.solov2 import box_losses, dice_loss, loss
+
+QUARTER = 24
 
 
-def square(left: int, top: int, side: int) -> np.ndarray:
-    mask = np.zeros((INPUT, INPUT), np.uint8)
-    mask[top : top + side, left : left + side] = 1
-    return mask
+def target(wanted: dict[int, int] | None = None, counted: bool = True, outlined: bool = True) -> Target:
+    """wanted: cell to label; each has object 0, which covers the middle of the picture."""
+    answers = torch.zeros(CLASSES, CELLS, dtype=torch.bool)
+    cells = torch.full((MOST_POSITIVES,), -1)
+    for k, (cell, label) in enumerate((wanted or {}).items()):
+        answers[label, cell] = True
+        cells[k] = cell
+    masks = torch.zeros(MOST_OBJECTS, QUARTER, QUARTER, dtype=torch.uint8)
+    masks[0, 8:16, 6:18] = 255
+    known = torch.full((MOST_OBJECTS,), outlined)
+    everywhere = torch.full((CLASSES, CELLS), counted)
+    return Target(answers, everywhere, cells, torch.zeros(MOST_POSITIVES, dtype=torch.int64), masks, known)
 
 
-def test_an_object_is_learnt_at_its_centre_on_the_levels_of_its_size() -> None:
-    target = make_target([0], [square(64, 96, 64)], exhaustive=True)
-    for level, grid in enumerate(ARCHITECTURE.grids):
-        index = assign(target, level)
-        low, high = SCALE_RANGES[level]
-        if low <= 64 <= high:
-            assert index[int(128 / INPUT * grid), int(96 / INPUT * grid)] == 0
-            assert int((index >= 0).sum()) <= 9
-        else:
-            assert int((index >= 0).sum()) == 0
+def losses(targets: list[Target], category: float = -9.0, mask: Tensor | None = None) -> dict[str, float]:
+    """Of a network that answers the same logit for every category, and one mask from each of its cells."""
+    count = len(targets)
+    logits = [torch.full((count, CLASSES, grid, grid), category) for grid in ARCHITECTURE.grids]
+    kernels = [torch.zeros(count, ARCHITECTURE.kernel_channels, grid, grid) for grid in ARCHITECTURE.grids]
+    for level in kernels:
+        level[:, 0] = 1
+    features = torch.zeros(count, ARCHITECTURE.kernel_channels, QUARTER, QUARTER)
+    if mask is not None:
+        features[:, 0] = mask
+    raw = RawOutput(logits, kernels, features)
+    found = loss(lambda _: raw, torch.zeros(count, 3, 4 * QUARTER, 4 * QUARTER), default_collate(targets))
+    return {name: float(value) for name, value in found.items()}
 
 
-def test_the_smaller_object_wins_a_shared_cell() -> None:
-    target = make_target([0, 5], [square(60, 60, 100), square(85, 85, 50)], exhaustive=True)
-    shared = [assign(target, level) for level, (low, high) in enumerate(SCALE_RANGES) if low <= 50 and high >= 100]
-    assert shared
-    for index in shared:
-        grid = index.shape[0]
-        assert index[int(110 / INPUT * grid), int(110 / INPUT * grid)] == 1
+def middle(inside: float = 12.0, outside: float = -12.0) -> Tensor:
+    logits = torch.full((QUARTER, QUARTER), outside)
+    logits[8:16, 6:18] = inside
+    return logits
 
 
 def test_dice_is_zero_for_the_same_mask_and_one_for_another() -> None:
@@ -38,48 +50,40 @@ def test_dice_is_zero_for_the_same_mask_and_one_for_another() -> None:
     assert float(dice_loss(a, 1 - a)) == 1
 
 
-def test_a_cell_on_an_outline_is_worth_the_share_of_it_that_is_covered() -> None:
-    target = make_target([0], [square(65, 64, 30)], exhaustive=True)
-    assert target.masks[0, 16, 15:25].tolist() == [0, 0.75, 1, 1, 1, 1, 1, 1, 0.75, 0]
-    logits = torch.logit(target.masks.flatten(1), eps=1e-4)
-    exact, fuller = (float(dice_loss(moved.sigmoid(), target.masks.flatten(1))) for moved in (logits, logits + 3))
-    assert exact < 1e-3 < fuller, "the loss is least where the answer is the share itself"
+def test_unlabelled_objects_are_not_background_where_their_class_is_not_labelled() -> None:
+    assert losses([target(counted=False)], category=3.0)["category"] == 0
+    assert losses([target()], category=3.0)["category"] > losses([target()])["category"]
 
 
-def test_pasted_people_hide_what_is_behind_them() -> None:
-    image, behind = np.zeros((INPUT, INPUT, 3), np.uint8), square(0, 0, INPUT)
-    sample = (image, [7], [behind])
-    donor = (np.full((INPUT, INPUT, 3), 200, np.uint8), [0], [square(100, 100, 40)])
-    paste(np.random.default_rng(0), sample, donor)
-    assert sample[1] == [7, 0]
-    pasted = sample[2][1] > 0
-    assert pasted.sum() == 1600
-    assert (image[pasted] == 200).all()
-    assert not behind[pasted].any()
+def test_the_right_mask_costs_nothing_and_a_wrong_one_does() -> None:
+    right = losses([target({5: 0, 900: 3})], mask=middle())
+    assert right["mask"] + right["outline"] < 0.01
+    wrong = losses([target({5: 0, 900: 3})], mask=middle().roll(6, dims=1))
+    assert wrong["mask"] > 1
+    assert wrong["outline"] > 1
+    assert right["projection"] == right["outside"] == wrong["projection"] == wrong["outside"] == 0
 
 
-def test_a_person_comes_to_stand_beside_another_at_near_the_same_size() -> None:
-    there, donor = square(100, 90, 60), square(10, 10, 30)
-    for seed in range(20):
-        scale, _, dx = beside(np.random.default_rng(seed), donor, there)[0]
-        assert 60 * 0.7 <= 30 * scale <= 60 * 1.3
-        left, right = 10 * scale + dx, 40 * scale + dx
-        gap = max(left - 160, 100 - right)
-        assert gap < 5
-        assert not (left <= 101 and right >= 159), "one would hide the other whole"
+def test_a_box_wants_its_sides_reached_and_nothing_outside() -> None:
+    box = torch.zeros(1, QUARTER, QUARTER)
+    box[0, 8:16, 6:18] = 1
+    cross = torch.full((1, QUARTER, QUARTER), -12.0)
+    cross[0, 12, 6:18] = cross[0, 8:16, 12] = 12.0  # reaches all four sides, and fills little of the box
+    found = {name: float(value) for name, value in box_losses(cross, box).items()}
+    assert found["projection"] < 0.01
+    assert found["outside"] < 0.01
+    small = {name: float(value) for name, value in box_losses(middle()[None] * (torch.arange(24) < 12), box).items()}
+    assert small["projection"] > 0.1
+    spilled = {name: float(value) for name, value in box_losses(-cross, box).items()}
+    assert spilled["outside"] > 1
+    boxed = losses([target({5: 0}, outlined=False)], mask=cross[0])
+    assert boxed["mask"] == boxed["outline"] == 0
+    assert boxed["projection"] + boxed["outside"] < 0.02
 
 
-def test_unlabelled_objects_are_not_background_where_only_people_are_labelled() -> None:
-    grids = ARCHITECTURE.grids
-
-    def category_loss_of(logit: float, exhaustive: bool) -> float:
-        logits = [torch.full((1, ARCHITECTURE.classes, g, g), -9.0) for g in grids]
-        for level in logits:
-            level[:, 3] = logit
-        kernels = [torch.zeros(1, ARCHITECTURE.kernel_channels, g, g) for g in grids]
-        raw = RawOutput(logits, kernels, torch.zeros(1, ARCHITECTURE.kernel_channels, INPUT // 4, INPUT // 4))
-        target = make_target([], [], exhaustive)
-        return float(loss(lambda _: raw, torch.zeros(1, 3, INPUT, INPUT), [target])["category"])  # type: ignore[arg-type]
-
-    assert category_loss_of(3.0, exhaustive=False) == category_loss_of(-9.0, exhaustive=False)
-    assert category_loss_of(3.0, exhaustive=True) > category_loss_of(-9.0, exhaustive=True)
+def test_a_batch_costs_what_its_pictures_cost_together() -> None:
+    one, two = target({5: 0}), target({700: 2, 701: 2})
+    together = losses([one, two], category=-3.0, mask=middle(2.0, -1.0))
+    apart = [losses([each], category=-3.0, mask=middle(2.0, -1.0)) for each in (one, two)]
+    assert abs(together["category"] * 4 - (apart[0]["category"] * 2 + apart[1]["category"] * 3)) < 0.01
+    assert abs(together["mask"] * 3 - (apart[0]["mask"] + 2 * apart[1]["mask"])) < 1e-4

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.photos import astronaut
-from training.worn_masks import CHIN, PROPER, draw_mask
+from training.worn_masks import CHIN, NOSE, PROPER, draw_mask
 
 FACE = np.array([180, 75, 267, 175], np.float32)
 
@@ -21,6 +21,13 @@ def test_a_proper_mask_covers_nose_mouth_and_chin() -> None:
     assert where[top + 65 : top + 90, left + 25 : right - 25].mean() > 0.95
     assert not where[: top + 25].any()  # the eyes stay free
     assert not where[bottom + 20 :].any()
+
+
+def test_a_mask_below_the_nose_covers_mouth_and_chin() -> None:
+    left, top, right, _ = FACE.astype(int)
+    where = changed(NOSE)
+    assert where[top + 78 : top + 92, left + 25 : right - 25].mean() > 0.95
+    assert not where[top : top + 58, left + 25 : right - 25].any()
 
 
 def test_a_mask_at_the_chin_leaves_the_nose_free() -> None:
