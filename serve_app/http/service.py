@@ -1,7 +1,5 @@
 """What operators and the curious ask, beside the protocols: health, models, documentation."""
 
-from dataclasses import asdict
-
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -11,6 +9,9 @@ from serve_app.http.docs_page import docs_page
 from serve_app.http.negotiation import best_offer
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
+
+TOLD_LIMITS = ("max_body_bytes", "max_images", "max_pixels")
+"""Those that a client can keep to; the others are the operator's."""
 
 
 def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
@@ -47,7 +48,7 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
                 "status": "alive",
                 "service": "maskgraph",
                 "routes": ["/analyze", "/models", "/livez", "/readyz", "/docs"],
-                "limits": asdict(limits),
+                "limits": {name: getattr(limits, name) for name in TOLD_LIMITS},
             },
             headers={"Vary": "Accept"},
         )
