@@ -7,10 +7,11 @@ from ray import serve
 from deployments.autoscaling import BUSY, COST_S
 from deployments.batching.metrics import ServeBatchMetrics
 from deployments.batching.work import WorkMeter
+from deployments.engines.precision import Precision
+from deployments.engines.settings import EngineName
 from deployments.models.card import Task
 from deployments.models.device import DeviceSetting
 from deployments.models.load import load
-from deployments.models.precision import Precision
 from deployments.replica import Replica
 
 # Calls beyond two full batches wait at the caller, where the router can still send them to another replica.
@@ -28,9 +29,11 @@ class ModelDeployment(Replica):
         device: DeviceSetting = "auto",
         threads: int | None = None,
         precision: Precision = "float32",
+        engine: EngineName = "auto",
     ) -> None:
-        self.work = WorkMeter(ServeBatchMetrics(self.task))
-        super().__init__(load(card, self.task, device, threads, precision), self.work)
+        model = load(card, self.task, device, threads, precision, engine)
+        self.work = WorkMeter(ServeBatchMetrics(self.task), model.lanes)
+        super().__init__(model, self.work)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Serve asks this now and then, for the policy ``deployments.autoscaling.by_work``."""

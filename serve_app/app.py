@@ -24,7 +24,9 @@ def build(settings: Settings) -> Application:
     for card in cards.values():
         read_card(card_path(card))
     models = {
-        task: deployment(MODELS[task]).bind(card, settings.device, settings.threads, settings.precision)
+        task: deployment(MODELS[task]).bind(
+            card, settings.device, settings.threads, settings.precision, settings.engine
+        )
         for task, card in cards.items()
     }
     return deployment(Ingress).bind(settings.model_dump(), **models)

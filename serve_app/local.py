@@ -35,7 +35,9 @@ class LocalBranch:
 def build_local(settings: Settings) -> Pipeline:
     """Load the models here. Raises ValueError for a model card that is wrong."""
     branches: dict[Task, Branch] = {
-        task: LocalBranch(Replica(load(card, task, settings.device, settings.threads, settings.precision)))
+        task: LocalBranch(
+            Replica(load(card, task, settings.device, settings.threads, settings.precision, settings.engine))
+        )
         for task, card in settings.cards().items()
     }
     return Pipeline(

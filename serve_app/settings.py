@@ -28,8 +28,10 @@ class Settings(BaseModel):
     """``auto`` is CUDA where a replica has a device, else the CPU."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """What the networks compute in. Only in float32 is an answer the same to 1e-4 in every batch; float16 is CUDA's."""
+    engine: Literal["auto", "eager"] = "auto"
+    """What networks run in: ``auto`` is OpenVINO on the CPU, where it is installed and converts them, else torch."""
     threads: int | None = Field(default=None, ge=1)
-    """CPU threads of each model replica; by default half the machine's cores."""
+    """CPU threads of each model replica; by default as many as the cores that it may use."""
 
     max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1)
     """Of one request, also after gzip is undone."""

@@ -1,8 +1,15 @@
 """What several rooms' tests share and is slow to make."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Converted networks are kept from one test run to the next, and apart from the user's own."""
+    if getattr(config, "cache", None) is not None:  # it is not there without its plugin
+        os.environ.setdefault("MASKGRAPH_CACHE", str(config.cache.mkdir("maskgraph")))
 
 
 @pytest.fixture(scope="session")

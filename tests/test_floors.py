@@ -16,6 +16,7 @@ FLOORS: dict[str, set[str]] = {
         "deployments.calls",
         "deployments.settings",
     },
+    "what networks run in": {"deployments.engines"},
     "networks with their pre- and postprocessing": {"deployments.models"},
     "batching": {"deployments.batching"},
     "how many replicas there should be": {"deployments.autoscaling"},

@@ -5,38 +5,31 @@ from concurrent.futures import Executor
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from deployments.calls import Call, Item
 from deployments.imaging.decode import decode
 from deployments.imaging.resize import prepare
-from deployments.models.card import EMBEDDED, OPTIONS, Task, read_card
-from deployments.models.face_mask.model import FaceMaskModel
+from deployments.models.card import OPTIONS, Task
 from deployments.models.load import load
 from deployments.models.model import Model
-from deployments.models.solov2.model import Solov2Model
 from deployments.results import Results
 
 Models = Mapping[Task, Model[Any, Any]]
 MAX_PIXELS = 50_000_000
 
 
+CARDS: dict[Task, str] = {"mask_detection": "face_mask", "instance_segmentation": "solov2_people"}
+
+
 def eager(threads: int) -> Models:
     """The embedded models as plain torch modules on the CPU."""
-    torch.set_num_threads(threads)
-    cpu = torch.device("cpu")
-    face_mask, people = (read_card(EMBEDDED / f"{name}.yaml") for name in ("face_mask", "solov2_people"))
-    return {
-        "mask_detection": FaceMaskModel(face_mask, EMBEDDED / face_mask.weights, cpu),
-        "instance_segmentation": Solov2Model(people, EMBEDDED / people.weights, cpu),
-    }
+    return {task: load(card, task, "cpu", threads, engine="eager") for task, card in CARDS.items()}
 
 
 def same_engine(threads: int, precision: Literal["float32", "bfloat16"]) -> Models:
     """The embedded models as the service loads them for the CPU."""
-    cards: dict[Task, str] = {"mask_detection": "face_mask", "instance_segmentation": "solov2_people"}
-    return {task: load(card, task, "cpu", threads, precision) for task, card in cards.items()}
+    return {task: load(card, task, "cpu", threads, precision) for task, card in CARDS.items()}
 
 
 def analyze(models: Models, photo: bytes, pool: Executor | None = None) -> dict[Task, Results]:

@@ -1,19 +1,24 @@
 """From a card to a model on a device."""
 
-import os
+import hashlib
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from deployments.engines.cores import usable_cores
+from deployments.engines.equip import Example, equip
+from deployments.engines.precision import Precision
+from deployments.engines.settings import EngineName, EngineSettings
+from deployments.imaging.spec import Fixed
 from deployments.models.card import ModelCard, Task, card_path, read_card
-from deployments.models.checkpoints.weights_cache import local_weights
+from deployments.models.checkpoints.weights_cache import cache_folder, file_sha256, local_weights
 from deployments.models.device import DeviceSetting, choose_device
 from deployments.models.face_mask.model import FaceMaskModel
 from deployments.models.model import Model
 from deployments.models.onnx.model import OnnxModel
-from deployments.models.precision import Precision, set_precision
 from deployments.models.solov2.model import Solov2Model
 from deployments.models.torchvision_models.model import TorchvisionModel
 
@@ -25,21 +30,62 @@ ARCHITECTURES: dict[str, Callable[[ModelCard, Path, torch.device], Model[Any, An
 }
 
 
-def load(
-    reference: str, task: Task, device: DeviceSetting, threads: int | None, precision: Precision = "float32"
-) -> Model[Any, Any]:
-    """Load the model that a setting names.
+EXAMPLES = ((2, 64, 96), (3, 96, 160))
+"""Pictures, height and width of two small inputs, by which an engine sees which axes of a network are free."""
+SOURCES = [
+    source for package in ("engines", "models") for source in (Path(__file__).parents[1] / package).rglob("*.py")
+]
+"""What a converted network depends on, beside its weights."""
 
-    threads: CPU threads for torch; None shares this machine's cores between the graph's two models.
-    Raises ValueError where the card is missing or wrong, is for another task, or does not fit its weights; OSError
-    where they cannot be fetched.
+
+def load(
+    reference: str,
+    task: Task,
+    device: DeviceSetting,
+    threads: int | None,
+    precision: Precision = "float32",
+    engine: EngineName = "auto",
+) -> Model[Any, Any]:
+    """Load the model that a setting names, its networks in their engine.
+
+    threads: CPU threads of this model; None takes all cores that this process may use.
+    Raises ValueError where the card is missing or wrong, is for another task, or does not fit its weights, and for a
+    precision that the device lacks; OSError where the weights cannot be fetched.
     """
-    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // 2))
     path = card_path(reference)
     card = read_card(path)
     if card.task != task:
         raise ValueError(f"model card {card.name} is for {card.task}, not for {task}")
+    settings = EngineSettings(precision, threads or usable_cores(), engine)
+    torch.set_num_threads(settings.threads)
     chosen = choose_device(device)
-    model = ARCHITECTURES[card.architecture](card, local_weights(card, path.parent), chosen)
-    set_precision(model, precision, chosen)
+    weights = local_weights(card, path.parent)
+    model = ARCHITECTURES[card.architecture](card, weights, chosen)
+    smaller, larger = (_examples(model, *size) for size in EXAMPLES)
+    if not smaller and precision != "float32":
+        raise ValueError(f"model card {card.name}: an ONNX file has its own precision; leave it float32")
+    model.lanes = equip(smaller, larger, chosen, settings, cache_folder() / "openvino" / _identity(card, weights))
     return model
+
+
+@torch.no_grad()
+def _examples(model: Model[Any, Any], count: int, height: int, width: int) -> list[Example]:
+    """The model's networks with what they get for random pictures of this size, or of the one size that they take."""
+    resize = model.card.image.resize
+    if isinstance(resize, Fixed):
+        height, width = model.card.image.padded_size(resize.height, resize.width)
+    generator = torch.Generator().manual_seed(0)
+    return model.examples(torch.randn(count, 3, height, width, generator=generator).to(model.device))
+
+
+def _identity(card: ModelCard, weights: Path) -> str:
+    """Of what a network is converted from: another one's would give wrong answers."""
+    digest = hashlib.sha256(f"{card.model_dump_json()} {file_sha256(weights)}".encode())
+    for package in ("openvino", "torch", "torchvision"):
+        try:
+            digest.update(f"{package} {version(package)}".encode())
+        except PackageNotFoundError:
+            continue
+    for source in sorted(SOURCES):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()

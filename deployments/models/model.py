@@ -1,12 +1,12 @@
 """What a replica needs of a model, whatever its architecture."""
 
-from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from deployments.calls import Item
+from deployments.engines.equip import Example
 from deployments.models.card import ModelCard
 from deployments.models.device import Normalizer
 from deployments.results import Results
@@ -18,7 +18,7 @@ Raw = TypeVar("Raw")
 class Model(Protocol, Generic[Batch, Raw]):
     """A network with its way in and its way out.
 
-    ``collate`` and ``run`` are each called by one thread at a time; ``finish`` by several at once.
+    ``collate`` is called by one thread at a time, ``run`` by ``lanes`` at once, ``finish`` by any number.
     """
 
     card: ModelCard
@@ -26,11 +26,13 @@ class Model(Protocol, Generic[Batch, Raw]):
     normalize: Normalizer
     """Between the pixels of an item and the network; with another one the same network is fed other numbers."""
 
-    @property
-    def networks(self) -> Sequence[nn.Module]:
-        """What a lower precision applies to: modules that take tensors and give tensors, which other code decodes.
+    lanes: int
+    """Runs at a time; 1 until an engine says more."""
 
-        Raises ValueError for a model whose precision is not ours to choose, such as an ONNX file.
+    def examples(self, images: Tensor) -> list[Example]:
+        """Each network, in evaluation mode, with what it is called with for ``images``: float [N, 3, H, W], normalised.
+
+        A network takes and gives tensors, which other code decodes: an engine and a precision apply to it alone.
         """
 
     def padded_shape(self, item: Item) -> tuple[int, int]:

@@ -11,10 +11,11 @@ from torch.nn import functional as F
 from torchvision.ops import nms
 
 from deployments.calls import Item, MaskDetectionOptions
+from deployments.engines.equip import Example
 from deployments.imaging.spec import KeepRatio
 from deployments.models.card import ModelCard
 from deployments.models.device import Normalizer, inside, stack
-from deployments.models.face_mask.classifier import FaceClassifier, Verdict, crop_faces, refine
+from deployments.models.face_mask.classifier import CROP_SIZE, FaceClassifier, Verdict, crop_faces, refine
 from deployments.models.face_mask.detector import NMS_IOU, FaceDetector, detect
 from deployments.results import Box, Face
 
@@ -70,11 +71,16 @@ class FaceMaskModel:
             rule="keep_ratio", short_side=self.network.detector_side, long_side=self.network.detector_side
         )
         self.detector, self.classifier = FaceDetector(), FaceClassifier()
-        self.networks = (self.detector, self.classifier)
+        self.lanes = 1
         state = load_file(weights)
         for prefix, part in (("detector.", self.detector), ("classifier.", self.classifier)):
             part.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
             part.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    def examples(self, images: Tensor) -> list[Example]:
+        """Both stages."""
+        crops = F.interpolate(images, size=CROP_SIZE, mode="bilinear")
+        return [(self.detector, (images,)), (self.classifier, (crops,))]
 
     def detector_size(self, item: Item) -> tuple[int, int]:
         """Height and width of the picture as the detector sees it, before padding."""
@@ -100,7 +106,6 @@ class FaceMaskModel:
             whole = picture[None, :, :h, :w].float()
             resized = F.interpolate(whole, size=target, mode="bilinear", antialias=True, align_corners=False)
             slot[:, : target[0], : target[1]] = self.normalize(resized.round_())[0]
-        small = small.contiguous(memory_format=torch.channels_last)
         return Batch(pixels, sizes, small, small_sizes, [self._threshold(item) for item in items])
 
     @torch.inference_mode()
@@ -139,8 +144,7 @@ class FaceMaskModel:
         canvas = self.normalize(batch.pixels) * inside(batch.sizes, height, width, self.device)
         image = torch.arange(len(boxes), device=self.device).repeat_interleave(torch.tensor(counts, device=self.device))
         chunks = zip(torch.split(image, CROPS_AT_ONCE), torch.split(torch.cat(boxes), CROPS_AT_ONCE), strict=True)
-        crops = (crop_faces(canvas, *chunk).contiguous(memory_format=torch.channels_last) for chunk in chunks)
-        verdicts = [self.classifier(each) for each in crops]
+        verdicts = [self.classifier(crop_faces(canvas, *chunk)) for chunk in chunks]
         parts = (torch.split(torch.cat(part).float(), counts) for part in zip(*verdicts, strict=True))
         return [Verdict(*each) for each in zip(*parts, strict=True)]
 

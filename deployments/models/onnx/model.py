@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Never
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 from torchvision.ops import batched_nms
 
 from deployments.calls import Item
+from deployments.engines.equip import Example
 from deployments.models.candidates import (
     Asked,
     Candidates,
@@ -78,6 +78,7 @@ class OnnxModel:
         """Raises ValueError where the file is none that this can run, or does not fit the card."""
         self.card = card
         self.device = device
+        self.lanes = 1
         self.normalize = Normalizer(card.image, device)
         try:
             self.settings = read_network(card)
@@ -93,10 +94,9 @@ class OnnxModel:
         self.at_once = 1 if scores is not None and len(scores) == 1 else self.shape[0]
         """Pictures of a run; None where any number will do."""
 
-    @property
-    def networks(self) -> Never:
-        """Raises ValueError: a file computes in the precision that it was exported with."""
-        raise ValueError(f"model card {self.card.name}: an ONNX file has its own precision; leave it float32")
+    def examples(self, images: Tensor) -> list[Example]:
+        """None: a file has an engine of its own."""
+        return []
 
     def padded_shape(self, item: Item) -> tuple[int, int]:
         """The network's input. Raises ValueError for a picture that is larger than a fixed input."""

@@ -1,7 +1,6 @@
 """What runs an ONNX file: OpenVINO on the CPU, ONNX Runtime on CUDA."""
 
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,19 +27,17 @@ class OpenVinoFile:
     """Runs on the CPU."""
 
     def __init__(self, path: Path, signature: Signature, threads: int) -> None:
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         try:
-            import openvino
-            from openvino.frontend import FrontEndManager
+            from deployments.engines.openvino_runtime import core, openvino
         except ImportError as error:
             raise ValueError("architecture onnx on the CPU needs OpenVINO, which is not installed here") from error
         options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
         try:
             # By its name: left to choose, OpenVINO would try every format that it knows.
-            reader = FrontEndManager().load_by_framework("onnx")
+            reader = openvino.frontend.FrontEndManager().load_by_framework("onnx")
             self.model = reader.convert(reader.load(str(path)))
             _check_sizes(self.model)
-            self.compiled = openvino.Core().compile_model(self.model, "CPU", options)
+            self.compiled = core().compile_model(self.model, "CPU", options)
         except RuntimeError as error:
             raise ValueError(f"OpenVINO cannot run the file: {_last_line(error)}") from error
         places = {name: i for i, output in enumerate(self.compiled.outputs) for name in output.get_names()}

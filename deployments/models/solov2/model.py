@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from deployments.calls import InstanceSegmentationOptions, Item
+from deployments.engines.equip import Example
 from deployments.imaging.masks import encode_rle, rle_area, rle_box
 from deployments.models.candidates import asked, scores_enough
 from deployments.models.card import ModelCard
@@ -45,7 +46,11 @@ class Solov2Model:
         self.network = Solov2(checkpoint.architecture)
         self.network.load_state_dict(checkpoint.state)
         self.network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self.networks = (self.network,)
+        self.lanes = 1
+
+    def examples(self, images: Tensor) -> list[Example]:
+        """The one network."""
+        return [(self.network, (images,))]
 
     def padded_shape(self, item: Item) -> tuple[int, int]:
         """The network's padded input."""
@@ -56,7 +61,7 @@ class Solov2Model:
         """Pad, send to the device, normalise."""
         pictures = [item.image for item in items]
         images = padded_batch(pictures, *self.padded_shape(items[0]), self.normalize, self.device)
-        return Batch(images.contiguous(memory_format=torch.channels_last))
+        return Batch(images)
 
     @torch.inference_mode()
     def run(self, batch: Batch) -> list[SoftMasks]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 
 from deployments.calls import Item
+from deployments.engines.equip import Example
 from deployments.models.candidates import Asked, Candidates, asked, detections, faces, instances, original_boxes
 from deployments.models.card import ModelCard
 from deployments.models.device import Normalizer, padded_batch
@@ -44,11 +45,11 @@ class TorchvisionModel:
         self.normalize = Normalizer(card.image, device)
         network = build(settings, len(card.labels))
         load_weights(network, weights, settings.model)
-        self.network: Any = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         two_stages = hasattr(network, "roi_heads")
-        kind = rcnn if two_stages else single_stage
-        self.find, self.networks = kind.find, kind.parts(self.network)
-        thresholds = self.network.roi_heads if two_stages else self.network
+        self.network: Any = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.lanes = 1
+        self.kind: Any = rcnn if two_stages else single_stage
+        thresholds: Any = self.network.roi_heads if two_stages else self.network
         self.most = settings.detections_per_image or thresholds.detections_per_img
         self.thresholds = {
             "score_threshold": thresholds.score_thresh,
@@ -58,6 +59,11 @@ class TorchvisionModel:
         }
         # A request's classes are chosen before its best are counted, so torchvision must not count.
         thresholds.detections_per_img = sys.maxsize
+
+    def examples(self, images: Tensor) -> list[Example]:
+        """The backbone and the heads."""
+        found: list[Example] = self.kind.examples(self.network, images)
+        return found
 
     def padded_shape(self, item: Item) -> tuple[int, int]:
         """The network's padded input."""
@@ -75,7 +81,7 @@ class TorchvisionModel:
     @torch.inference_mode()
     def run(self, batch: Batch) -> list[Candidates]:
         """What each request asks for of its picture, masks still over their boxes."""
-        found = self.find(self.network, ImageList(batch.images, batch.sizes), batch.asked)
+        found = self.kind.find(self.network, ImageList(batch.images, batch.sizes), batch.asked)
         return [each.cpu() for each in found]
 
     @torch.inference_mode()

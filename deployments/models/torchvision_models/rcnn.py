@@ -1,6 +1,7 @@
 """Faster R-CNN (Ren et al., NeurIPS 2015) and Mask R-CNN (He et al., ICCV 2017) of torchvision, but for resizing."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import expand_boxes, expand_masks
 
+from deployments.engines.equip import Example
 from deployments.models.candidates import Asked, Candidates, select
 
 MASK_THRESHOLD = 0.5
@@ -19,11 +21,11 @@ def find(network: Any, images: ImageList, asked: Sequence[Asked]) -> list[Candid
     """Objects of each picture, best first, of which each request has its own thresholds.
 
     network: a FasterRCNN or MaskRCNN, of which the latter adds masks [K, 28, 28] over the boxes; images: its input,
-    normalised and padded. Not for two threads at once.
+    normalised and padded.
     """
     features = network.backbone(images.tensors)
     proposals, _ = network.rpn(images, features)
-    heads = network.roi_heads
+    heads = copy(network.roi_heads)  # whose thresholds are set below, beside another thread's
     # Strides are told by comparing sizes, which goes wrong for narrow pictures unless the padding is counted.
     padded = [tuple(images.tensors.shape[-2:])]
     logits, deltas = heads.box_predictor(heads.box_head(heads.box_roi_pool(features, proposals, padded)))
@@ -47,11 +49,21 @@ def find(network: Any, images: ImageList, asked: Sequence[Asked]) -> list[Candid
     ]
 
 
-def parts(network: Any) -> list[nn.Module]:
-    """What computes; all around it decodes."""
+def examples(network: Any, images: Tensor) -> list[Example]:
+    """What computes, with its inputs for ``images`` and for as many proposals; all around it decodes."""
     heads = network.roi_heads
-    found = [network.backbone, network.rpn.head, heads.box_head, heads.box_predictor]
-    return [*found, heads.mask_head, heads.mask_predictor] if heads.has_mask() else found
+    features = network.backbone(images)
+    finest = next(iter(features.values()))
+
+    def branch(pool: Any, head: nn.Module, predictor: nn.Module) -> list[Example]:
+        pooled = F.adaptive_avg_pool2d(finest, pool.output_size)
+        return [(head, (pooled,)), (predictor, (head(pooled),))]
+
+    found: list[Example] = [(network.backbone, (images,)), (network.rpn.head, (list(features.values()),))]
+    found += branch(heads.box_roi_pool, heads.box_head, heads.box_predictor)
+    if heads.has_mask():
+        found += branch(heads.mask_roi_pool, heads.mask_head, heads.mask_predictor)
+    return found
 
 
 def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Iterator[Tensor]:

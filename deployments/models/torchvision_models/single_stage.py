@@ -1,20 +1,23 @@
 """SSD (Liu et al., ECCV 2016) and RetinaNet (Lin et al., ICCV 2017) of torchvision, but for resizing."""
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
-from torch import nn
+from torch import Tensor
 from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.image_list import ImageList
 
+from deployments.engines.equip import Example
 from deployments.models.candidates import Asked, Candidates, select
 
 
 def find(network: Any, images: ImageList, asked: Sequence[Asked]) -> list[Candidates]:
     """Objects of each picture, best first, of which each request has its own thresholds.
 
-    network: an SSD or RetinaNet; images: its input, normalised and padded. Not for two threads at once.
+    network: an SSD or RetinaNet; images: its input, normalised and padded.
     """
+    network = copy(network)  # whose thresholds are set below, beside another thread's
     features = list(network.backbone(images.tensors).values())
     outputs = network.head(features)
     anchors = network.anchor_generator(images, features)
@@ -36,6 +39,7 @@ def find(network: Any, images: ImageList, asked: Sequence[Asked]) -> list[Candid
     return found
 
 
-def parts(network: Any) -> list[nn.Module]:
-    """What computes; all around it decodes."""
-    return [network.backbone, network.head]
+def examples(network: Any, images: Tensor) -> list[Example]:
+    """What computes, with its inputs for ``images``; all around it decodes."""
+    features = list(network.backbone(images).values())
+    return [(network.backbone, (images,)), (network.head, (features,))]

@@ -58,7 +58,7 @@ def onnx_card(tmp_path: Path) -> str:
 async def test_other_architectures_are_served_by_a_card_alone(
     request: pytest.FixtureRequest, name: str, kind: type[Any]
 ) -> None:
-    model = load(request.getfixturevalue(name), "object_detection", "cpu", threads=1)
+    model = load(request.getfixturevalue(name), "object_detection", "cpu", threads=1, engine="eager")
     assert isinstance(model, kind)
     replica = Replica(model)
     image = astronaut()

@@ -355,11 +355,6 @@ def test_a_label_that_the_card_does_not_have_is_named(finder: FinderFile) -> Non
     assert [one.label for one in found] == ["left"]
 
 
-def test_another_precision_is_refused(finder: FinderFile) -> None:
-    with pytest.raises(ValueError, match="model card mine: an ONNX file has its own precision"):
-        _ = load(finder()).networks
-
-
 def test_the_example_card(finder: FinderFile) -> None:
     example = read_card(Path(__file__).parents[4] / "configs" / "models" / "xray_contraband.yaml")
     model = OnnxModel(example, finder(fixed=(1, 640, 640)), CPU)

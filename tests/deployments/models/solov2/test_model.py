@@ -23,7 +23,7 @@ def served(folder: Path, weights: str, network: dict[str, Any], labels: list[str
     document |= {"weights": weights, "network": network, "labels": labels, "class_thresholds": {}}
     card = folder / "card.yaml"
     card.write_text(yaml.safe_dump(document), encoding="utf-8")
-    model = load(str(card), "instance_segmentation", "cpu", threads=1)
+    model = load(str(card), "instance_segmentation", "cpu", threads=1, engine="eager")
     assert isinstance(model, Solov2Model)
     return model
 

@@ -266,9 +266,3 @@ def test_a_narrow_picture_that_comes_first_does_not_spoil_the_strides() -> None:
     for each in found:
         assert 0 <= each.box.left < each.box.right <= 300
         assert 0 <= each.box.top < each.box.bottom <= 4
-
-
-def test_all_that_computes_is_named(pyramid: TorchvisionModel) -> None:
-    # so that another precision holds for all of it
-    named = {parameter for part in pyramid.networks for parameter in part.parameters()}
-    assert named == set(pyramid.network.parameters())

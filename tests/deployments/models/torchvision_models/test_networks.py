@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -6,7 +7,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import detection
 
-from deployments.models.torchvision_models.networks import Network, build, load_weights, new_name
+from deployments.models.torchvision_models import rcnn, single_stage
+from deployments.models.torchvision_models.networks import ModelName, Network, build, load_weights, new_name
 from tests.deployments.models.torchvision_models.random_weights import random_state
 
 SMALL = Network(model="ssdlite320_mobilenet_v3_large")
@@ -99,3 +101,11 @@ def test_batch_norm_eps_is_the_backbones() -> None:
 def test_wrong_arguments_are_refused(network: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"model|detections_per_image"):
         Network.model_validate(network)
+
+
+@pytest.mark.parametrize("name", get_args(ModelName))
+def test_an_engine_gets_all_that_computes(name: Any) -> None:
+    whole = build(Network(model=name), labels=3)
+    kind = rcnn if hasattr(whole, "roi_heads") else single_stage
+    networks = [network for network, _ in kind.examples(whole, torch.zeros(2, 3, 320, 320, device="meta"))]
+    assert {id(each) for part in networks for each in part.parameters()} == {id(each) for each in whole.parameters()}

@@ -1,13 +1,13 @@
+"""Networks in fewer bits: what they compute in, and where they are refused."""
+
 from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from deployments.models.precision import Precision, float32, set_precision
+from deployments.engines.precision import Precision, autocast, check_precision, float32
 from deployments.models.solov2.inference import SoftMasks
-from deployments.models.torchvision_models import rcnn, single_stage
-from deployments.models.torchvision_models.networks import ModelName, Network, build
 from serve_app.local import build_local
 from serve_app.settings import Settings
 
@@ -28,20 +28,29 @@ class Doubling(nn.Module):
         return {"doubled": [y, y]}
 
 
-class Model:
-    def __init__(self) -> None:
-        self.networks = (Doubling(), Doubling())
-
-
 @pytest.mark.parametrize(("precision", "computed_in"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
 @torch.inference_mode()
 def test_networks_compute_in_it_and_answer_in_float32(precision: Any, computed_in: torch.dtype) -> None:
-    model: Any = Model()
-    set_precision(model, precision, CPU)
-    for network in model.networks:
-        assert [tensor.dtype for tensor in network(torch.ones(1, 2))["doubled"]] == [torch.float32] * 2
-        assert network.computed_in == [computed_in]
-        assert network.layer.weight.dtype == torch.float32
+    network = Doubling()
+    run = autocast(network, precision, CPU)
+    assert [tensor.dtype for tensor in run(torch.ones(1, 2))["doubled"]] == [torch.float32] * 2
+    assert network.computed_in == [computed_in]
+    assert network.layer.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("found", [{"avx512_bf16": False, "cpu_name": "Old"}, {"cpu_name": "Old"}])
+def test_bfloat16_needs_instructions_for_it(monkeypatch: pytest.MonkeyPatch, found: dict[str, Any]) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
+    with pytest.raises(ValueError, match=r"bfloat16 needs a CPU with AVX512_BF16, .* this one \(Old\) has none"):
+        check_precision("bfloat16", CPU)
+    check_precision("float32", CPU)
+    check_precision("bfloat16", torch.device("cuda"))
+
+
+@pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "bf16"])
+def test_any_of_the_instructions_is_enough(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: True})
+    check_precision("bfloat16", CPU)
 
 
 def test_float16_is_not_for_the_cpu() -> None:
@@ -60,10 +69,3 @@ def test_float32_keeps_the_form_of_outputs() -> None:
     assert [part.dtype for part in found["named"]] == [torch.float32, torch.int64, torch.float32]
     assert found["listed"][0].dtype == torch.float32
     assert found["listed"][1] == (whole, None)
-
-
-@pytest.mark.parametrize("name", get_args(ModelName))
-def test_all_of_a_torchvision_model_is_in_its_networks(name: Any) -> None:
-    whole = build(Network(model=name), labels=3)
-    parts = (rcnn if hasattr(whole, "roi_heads") else single_stage).parts(whole)
-    assert {id(each) for part in parts for each in part.parameters()} == {id(each) for each in whole.parameters()}

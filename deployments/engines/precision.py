@@ -1,40 +1,49 @@
 """Networks that compute in fewer bits than float32, where the operator asks for it."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from deployments.models.model import Model
-
 Precision = Literal["float32", "bfloat16", "float16"]
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+"""As torch names them: x86's, then Arm's."""
 
 
-def set_precision(model: Model[Any, Any], precision: Precision, device: torch.device) -> None:
-    """Let a model's networks compute in this precision; all around them stays float32.
+def check_precision(precision: Precision, device: torch.device) -> None:
+    """Raises ValueError, naming what is missing, where the device has no such arithmetic."""
+    if device.type != "cpu":
+        return
+    if precision == "float16":
+        raise ValueError("precision float16 needs a CUDA device; the CPU has float32 and bfloat16")
+    found = torch.cpu.get_capabilities()
+    if precision == "bfloat16" and not any(found.get(name) for name in BFLOAT16_INSTRUCTIONS):
+        name = found.get("cpu_name", "unknown")
+        raise ValueError(
+            f"precision bfloat16 needs a CPU with AVX512_BF16, AMX or Arm's BF16 instructions, and this one ({name}) "
+            "has none; use float32"
+        )
+
+
+def autocast(network: nn.Module, precision: Precision, device: torch.device) -> Callable[..., Any]:
+    """The network's forward pass in this precision; all around it stays float32.
 
     ``float32`` is that on CUDA too: without TensorFloat-32, whose 10 bits would make an answer depend on its batch. The
     others run each forward pass under autocast and hand its outputs on as float32, so that scores, boxes and masks are
-    decoded as exactly as ever. Raises ValueError for float16 on the CPU.
+    decoded as exactly as ever.
     """
+    forward: Callable[..., Any] = network.forward
     if precision == "float32":
         torch.backends.cudnn.allow_tf32 = False
-        return
-    if precision == "float16" and device.type == "cpu":
-        raise ValueError("precision float16 needs a CUDA device; the CPU has float32 and bfloat16")
-    for network in model.networks:
-        _autocast(network, device, DTYPES[precision])
-
-
-def _autocast(network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-    forward = network.forward
+        return forward
 
     def run(*inputs: Any) -> Any:
-        with torch.autocast(device.type, dtype):
+        with torch.autocast(device.type, DTYPES[precision]):
             return float32(forward(*inputs))
 
-    network.forward = run
+    return run
 
 
 def float32(outputs: Any) -> Any:
