@@ -84,7 +84,11 @@ def draw(rows: Sequence[Measurement], entrants: Sequence[Entrant], file: Path) -
         for name in names:
             points = sorted((row.level.clients or 0, getattr(row, field)) for row in closed if row.contender == name)
             panel.plot(*zip(*points, strict=True), marker="o", color=colours[name], label=name) if points else None
-        panel.set(title=title, xlabel="clients (closed loop)", xscale="log", ylim=(0, None))
+        panel.set(title=title, xlabel="clients (closed loop)", xscale="log")
+        if "latency" in title:
+            panel.set_yscale("log")
+        else:
+            panel.set_ylim(0)
         panel.set_xticks(ticks := sorted({row.level.clients or 0 for row in closed}), [str(tick) for tick in ticks])
         panel.minorticks_off()
     axes[0, 0].legend()
