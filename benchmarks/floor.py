@@ -7,20 +7,20 @@ import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from benchmarks.peers.networks import analyze, same_engine
+from deployments.engines.precision import Precision
 
 
 def main(
     threads: Annotated[int, typer.Option(help="CPU threads of each network.")] = 1,
     side_by_side: Annotated[bool, typer.Option(help="Both networks at once, for one photo's shortest time.")] = False,
-    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    precision: Annotated[Precision, typer.Option(help="Of both networks.")] = "float32",
 ) -> None:
-    chosen: Literal["float32", "bfloat16"] = "bfloat16" if precision == "bfloat16" else "float32"
-    models = same_engine(threads, chosen)
+    models = same_engine(threads, precision)
     pool = ThreadPoolExecutor(len(models)) if side_by_side else None
     print("ready", flush=True)
     for line in sys.stdin:

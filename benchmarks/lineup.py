@@ -114,7 +114,7 @@ def all_contenders(port: int, precision: str) -> dict[str, Callable[[], Contende
     """How to make each contender, by name; to make one may raise Skipped."""
     folder = Path(tempfile.mkdtemp(prefix="compare-"))
     shared = [f"--precision={precision}"]
-    both = [f"--threads={max(1, CORES // 2)}", "--side-by-side"]
+    both = [f"--threads={CORES}", "--side-by-side"]
     heap = heap_variables()
     return {
         "floor": lambda: Floor("floor", shared, heap, CORES, folder / "floor.log"),

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deployments.calls import Call, Item
+from deployments.engines.precision import Precision
 from deployments.imaging.decode import decode
 from deployments.imaging.resize import prepare
 from deployments.models.card import OPTIONS, Task
@@ -16,6 +17,7 @@ from deployments.models.model import Model
 from deployments.results import Results
 
 Models = Mapping[Task, Model[Any, Any]]
+CARDS: dict[Task, str] = {"mask_detection": "face_mask", "instance_segmentation": "solov2_people"}
 MAX_PIXELS = 50_000_000
 
 
@@ -27,7 +29,7 @@ def eager(threads: int) -> Models:
     return {task: load(card, task, "cpu", threads, engine="eager") for task, card in CARDS.items()}
 
 
-def same_engine(threads: int, precision: Literal["float32", "bfloat16"]) -> Models:
+def same_engine(threads: int, precision: Precision) -> Models:
     """The embedded models as the service loads them for the CPU."""
     return {task: load(card, task, "cpu", threads, precision) for task, card in CARDS.items()}
 
