@@ -14,6 +14,7 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from deployments.imaging.decode.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
+from deployments.imaging.decode.heif import HeifPicture
 from deployments.imaging.decode.jpeg import JpegPicture
 from deployments.imaging.decode.picture import ImageHeader, Picture, Pixels, upright
 from deployments.imaging.decode.png import PngPicture
@@ -35,6 +36,7 @@ _READERS: tuple[tuple[str, re.Pattern[bytes], Callable[[bytes], Picture]], ...] 
     ("JPEG", re.compile(rb"\xff\xd8\xff"), JpegPicture),
     ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n"), PngPicture),
     ("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL), lambda data: RasterPicture(WebPImageFile(BytesIO(data)))),
+    ("AVIF or HEIC", re.compile(rb"....ftyp(av|he|mif1|msf1|miaf)", re.DOTALL), HeifPicture),
     ("GIF", re.compile(rb"GIF8[79]a"), lambda data: RasterPicture(GifImageFile(BytesIO(data)))),
     ("TIFF", re.compile(rb"II[\x2a\x2b]\0|MM\0[\x2a\x2b]"), TiffPicture),
     ("BMP", re.compile(rb"BM"), BmpPicture),
@@ -50,7 +52,9 @@ def read_header(data: bytes) -> ImageHeader:
 
 
 def decode(data: bytes, max_pixels: int) -> Pixels:
-    """Decode a JPEG, PNG, WebP, BMP, TIFF or GIF file to upright RGB, uint8 [H, W, 3], C-contiguous.
+    """Decode a JPEG, PNG, WebP, AVIF, BMP, TIFF or GIF file to upright RGB, uint8 [H, W, 3], C-contiguous.
+
+    HEIC too, where pillow-heif is installed.
 
     The pixel count is checked against ``max_pixels`` from the header, before any pixel is decoded. EXIF orientation is
     applied; alpha is composited on white; 16-bit samples keep their high byte; of several frames or pages the first is
@@ -78,7 +82,7 @@ def decode(data: bytes, max_pixels: int) -> Pixels:
 def exif_orientation(data: bytes) -> int:
     """How the camera was held by a file's EXIF, 1 (upright, also where it says nothing) to 8.
 
-    1 for TIFF too, which every library turns by itself. Raises as ``read_header``.
+    1 for TIFF and HEIC too, which every library turns by itself. Raises as ``read_header``.
     """
     picture = _open(data)
     return 1 if isinstance(picture, TiffPicture) else picture.orientation
@@ -108,4 +112,4 @@ def _recognise(data: bytes) -> tuple[str, Callable[[bytes], Picture]]:
     for name, signature, reader in _READERS:
         if signature.match(data):
             return name, reader
-    raise UnsupportedFormat("the data is not a JPEG, PNG, WebP, BMP, TIFF or GIF picture")
+    raise UnsupportedFormat("the data is not a JPEG, PNG, WebP, AVIF, HEIC, BMP, TIFF or GIF picture")

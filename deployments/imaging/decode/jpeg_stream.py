@@ -21,9 +21,9 @@ _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 
 _SEQUENTIAL = (0xC0, 0xC1, 0xC9)
 _FRAMES = {
-    **dict.fromkeys((0xC0, 0xC1, 0xC2, 0xC3), "Huffman"),
+    **dict.fromkeys((0xC0, 0xC1, 0xC2), "Huffman"),
     **dict.fromkeys((0xC9, 0xCA), "arithmetic"),
-    **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF), "hierarchical or lossless"),
+    **dict.fromkeys((0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF), "hierarchical or lossless"),
 }
 
 JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
@@ -73,7 +73,7 @@ class _Segment(NamedTuple):
     content: bytes
     """Without marker and length."""
     after: bytes
-    """What stands between this segment and the next marker: after a scan's header, its data."""
+    """What stands between this segment and the next marker: a scan's data, else bytes that belong to nothing."""
 
 
 def read_jpeg(data: bytes) -> JpegStream:
@@ -108,8 +108,6 @@ def read_jpeg(data: bytes) -> JpegStream:
             if len(scans) > MAX_SCANS:
                 raise UnreadableImage(f"the JPEG has more than {MAX_SCANS} scans")
         elif not _is_metadata(marker):
-            if after.strip(b"\xff"):
-                raise UnreadableImage("the JPEG data is corrupt: bytes that belong to nothing stand between segments")
             if frame is None and marker in _FRAMES:
                 frame = _frame(marker, content)
             if marker == _RESTART_INTERVAL and len(content) == 2:
@@ -151,7 +149,7 @@ def _encode(marker: int, content: bytes) -> bytes:
 
 def _frame(marker: int, content: bytes) -> Frame:
     if _FRAMES[marker] == "hierarchical or lossless":
-        raise UnsupportedFormat("hierarchical JPEG is not read; save as baseline or progressive JPEG")
+        raise UnsupportedFormat("hierarchical and lossless JPEG is not read; save as baseline or progressive JPEG")
     if len(content) < 6 or len(content) != 6 + 3 * content[5]:
         raise UnreadableImage("the JPEG header is corrupt")
     if content[0] != 8:

@@ -26,7 +26,7 @@ class PngPicture:
         """Walk the chunks; no pixel is decoded. Raises UnreadableImage, UnsupportedFormat."""
         kept = [SIGNATURE]
         header = transparent = exif = None
-        has_pixels = False
+        has_pixels, after_pixels = False, False
         for kind, content, chunk in _chunks(data):
             if header is None and kind != b"IHDR":
                 if kind == b"CgBI":
@@ -40,6 +40,8 @@ class PngPicture:
                     raise UnreadableImage("the PNG data is corrupt: the animation header is not 8 bytes")
             elif kind in _PIXEL_CHUNKS:
                 _check(kind, content, chunk)
+                if kind == b"IDAT" and after_pixels:
+                    raise UnreadableImage("the PNG data is corrupt: its pixel data is not in one piece")
                 has_pixels |= kind == b"IDAT"
                 if kind == b"IHDR":
                     if header is not None or len(content) != 13:
@@ -51,6 +53,7 @@ class PngPicture:
                     kept.append(chunk)
             elif not kind[0] & 0x20:
                 raise UnreadableImage("the PNG holds a critical chunk of a kind that is not known")
+            after_pixels = has_pixels and kind != b"IDAT"
         if header is None or not has_pixels:
             raise UnreadableImage("the PNG holds no picture")
         self.header = ImageHeader("PNG", int.from_bytes(header[:4]), int.from_bytes(header[4:8]))

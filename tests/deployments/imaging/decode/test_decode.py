@@ -150,7 +150,7 @@ def test_floating_point_is_refused_clearly() -> None:
 @pytest.mark.parametrize("data", [b"hello, world", b"<svg/>", b"%PDF-1.7", b"\0" * 100, b"\xff", b"P6 1 1 255 abc"])
 def test_other_data_is_unsupported(data: bytes) -> None:
     for function in (read_header, lambda data: decode(data, MANY)):
-        with pytest.raises(UnsupportedFormat, match="not a JPEG, PNG, WebP, BMP, TIFF or GIF") as refused:
+        with pytest.raises(UnsupportedFormat, match="not a JPEG, PNG, WebP, AVIF, HEIC, BMP, TIFF or GIF") as refused:
             function(data)
         assert refused.value.code == "unsupported_format"
 

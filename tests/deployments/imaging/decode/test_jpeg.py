@@ -228,17 +228,21 @@ def test_second_start_marker_is_refused() -> None:
         decode(jpeg_with(JPEG, b"\xff\xd8"), MANY)
 
 
-def test_bytes_between_tables_are_refused() -> None:
+def test_bytes_between_segments_belong_to_nothing() -> None:
+    """A table that lost its marker is missed."""
     tables = JPEG.index(b"\xff\xc4")
-    with pytest.raises(UnreadableImage, match="belong to nothing"):
-        decode(JPEG[:tables] + b"stray" + JPEG[tables:], MANY)
-    np.testing.assert_array_equal(decode(JPEG[:tables] + b"\xff" * 5 + JPEG[tables:], MANY), decode(JPEG, MANY))
+    for stray in (b"stray", b"\xff" * 5, bytes(100)):
+        np.testing.assert_array_equal(decode(JPEG[:tables] + stray + JPEG[tables:], MANY), decode(JPEG, MANY))
+    quantization = JPEG.index(b"\xff\xdb")
+    with pytest.raises(UnreadableImage):
+        decode(JPEG[:quantization] + b"\xfe" + JPEG[quantization + 1 :], MANY)
 
 
 @pytest.mark.parametrize(
     ("marker", "content", "message"),
     [
         (0xC5, b"\x08\0\x10\0\x10\1\1\x11\0", "hierarchical"),
+        (0xC3, b"\x08\0\x10\0\x10\1\1\x11\0", "lossless"),
         (0xC1, b"\x0c\0\x10\0\x10\1\1\x11\0", "12 bits"),
         (0xC0, b"\x08\0\x10\0\x10\2\1\x11\0\2\x11\0", "2 components"),
     ],
