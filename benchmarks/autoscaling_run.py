@@ -64,7 +64,6 @@ async def record(many: int, up_s: float, down_s: float) -> Record:
     from ray import serve
 
     from deployments.autoscaling import BUSY, COST_S
-    from deployments.batching.observer import BatchObserver
     from deployments.batching.work import WorkMeter
 
     @serve.deployment(
@@ -77,16 +76,16 @@ async def record(many: int, up_s: float, down_s: float) -> Record:
         """Takes IMAGE_S an image, one at a time."""
 
         def __init__(self) -> None:
-            self.work = WorkMeter(BatchObserver())
+            self.work = WorkMeter()
             self.device = asyncio.Lock()
 
         async def __call__(self) -> None:
-            async with self.device:
-                await asyncio.sleep(IMAGE_S)
-                self.work.batch_ran([0.0], IMAGE_S)
+            with self.work.item():
+                async with self.device:
+                    await asyncio.sleep(IMAGE_S)
 
         def record_autoscaling_stats(self) -> dict[str, float]:
-            return {BUSY: self.work.busy(), COST_S: self.work.cost_s}
+            return {BUSY: self.work.busy(), COST_S: self.work.cost_s()}
 
     handle = await asyncio.to_thread(serve.run, FakeModel.bind(), name="scaling", route_prefix=None)  # type: ignore[attr-defined]
     seen, started, callers = Record(), time.monotonic(), 0

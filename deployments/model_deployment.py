@@ -2,11 +2,14 @@
 
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from ray import serve
 
 from deployments.autoscaling import BUSY, COST_S
 from deployments.batching.metrics import ServeBatchMetrics
 from deployments.batching.work import WorkMeter
+from deployments.calls import Answer, Call
 from deployments.engines.precision import Precision
 from deployments.engines.settings import EngineName
 from deployments.models.card import Task
@@ -32,9 +35,14 @@ class ModelDeployment(Replica):
         engine: EngineName = "auto",
     ) -> None:
         model = load(card, self.task, device, threads, precision, engine)
-        self.work = WorkMeter(ServeBatchMetrics(self.task), model.lanes)
-        super().__init__(model, self.work)
+        self.work = WorkMeter(model.lanes)
+        super().__init__(model, ServeBatchMetrics(self.task))
+
+    async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
+        """As a replica answers, and measured."""
+        with self.work.item():
+            return await super().__call__(image, call)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Serve asks this now and then, for the policy ``deployments.autoscaling.by_work``."""
-        return {BUSY: self.work.busy(), COST_S: self.work.cost_s}
+        return {BUSY: self.work.busy(), COST_S: self.work.cost_s()}

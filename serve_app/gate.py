@@ -3,7 +3,11 @@
 from starlette.middleware import Middleware
 from uvicorn.config import HTTP_PROTOCOLS
 
+from serve_app.grpc.listening import listen_as_configured
+from serve_app.grpc.reflection import describe
 from serve_app.http.gate import Gate
+from serve_app.protocols.open_inference.protos import open_inference_pb2
+from serve_app.protocols.tf_serving.protos import tensorflow_serving_pb2
 from serve_app.refusals import write_refusal
 
 
@@ -11,7 +15,11 @@ def middlewares() -> list[Middleware]:
     """Serve calls this in each process that is to listen for HTTP, before it listens.
 
     It lets uvicorn choose, which takes httptools; that loses the body of a request that offers ``Upgrade: h2c``, as
-    Java's and curl's do, and reads it as the next request. h11 reads it whole.
+    Java's and curl's do, and reads it as the next request. h11 reads it whole. The gRPC servers of the process listen
+    where the environment says, and describe our services to who asks.
     """
     HTTP_PROTOCOLS["auto"] = HTTP_PROTOCOLS["h11"]
+    listen_as_configured()
+    for file in (open_inference_pb2.DESCRIPTOR, tensorflow_serving_pb2.DESCRIPTOR):
+        describe(file)
     return [Middleware(Gate, write_refusal=write_refusal)]

@@ -1,54 +1,80 @@
-"""How busy a device is, and what an image costs there."""
+"""How busy a replica is, and what an image costs there."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic
-from typing import Literal
-
-from deployments.batching.observer import BatchObserver
+from typing import NamedTuple
 
 WINDOW_S = 5.0
-"""Seconds over which the busy share is taken."""
-NEWEST = 0.2
-"""Weight of the newest batch in the cost of an image."""
+"""Seconds over which both are taken."""
 
 
-class WorkMeter(BatchObserver):
-    """Measures a batcher's runs, and passes everything on to another observer.
+class _Sum(NamedTuple):
+    """Totals since the start, at one moment."""
 
-    lanes: runs that the device does at a time.
+    at: float
+    occupied_s: float
+    answers: int
+
+
+class WorkMeter:
+    """Counts the items that a replica has taken in. It is occupied by as many of them as it works on at a time.
+
+    What is measured so includes all that keeps an image from being answered, not the network alone: a replica that
+    always has items waiting is wholly busy, whatever holds it up.
+
+    lanes: batches that run at a time.
     """
 
-    def __init__(self, observer: BatchObserver, lanes: int = 1, clock: Callable[[], float] = monotonic) -> None:
-        self._observer = observer
+    def __init__(self, lanes: int = 1, clock: Callable[[], float] = monotonic) -> None:
         self._lanes = lanes
         self._clock = clock
-        self._started = clock()
-        self._runs: deque[tuple[float, float]] = deque()
-        """When each run of the window ended, and its seconds."""
-        self.cost_s = 0.0
-        """Seconds of the device for one image, the newest batches weighing most; 0 before the first."""
+        self._items = 0
+        self._now = _Sum(clock(), 0.0, 0)
+        self._sums = deque([self._now])
+        self._cost_s = 0.0
+
+    @contextmanager
+    def item(self) -> Iterator[None]:
+        """An item is here; one that ends by an exception is no answer."""
+        self._add(1)
+        try:
+            yield
+        except BaseException:
+            self._add(-1)
+            raise
+        self._add(-1, answers=1)
 
     def busy(self) -> float:
-        """Share of the last WINDOW_S in which the device ran, from 0 to 1."""
+        """Share of the last WINDOW_S in which it was occupied, from 0 to 1."""
+        start = self._window()
+        return min(1.0, (self._now.occupied_s - start.occupied_s) / max(self._now.at - start.at, 1e-6))
+
+    def cost_s(self) -> float:
+        """Seconds that one image occupied it, over the last WINDOW_S with an answer; 0 before the first."""
+        start = self._window()
+        if answers := self._now.answers - start.answers:
+            self._cost_s = (self._now.occupied_s - start.occupied_s) / answers
+        return self._cost_s
+
+    def _add(self, items: int, answers: int = 0) -> None:
+        self._window()
+        self._items += items
+        self._now = self._now._replace(answers=self._now.answers + answers)
+        self._sums.append(self._now)
+
+    def _window(self) -> _Sum:
+        """Bring the totals up to now; those where the window starts, between two moments if need be."""
         now = self._clock()
-        since = max(self._started, now - WINDOW_S)
-        while self._runs and self._runs[0][0] <= since:
-            self._runs.popleft()
-        inside = sum(min(run_s, ended - since) for ended, run_s in self._runs)
-        return min(1.0, inside / (self._lanes * max(now - since, 1e-6)))
-
-    def batch_ran(self, waits_s: Sequence[float], run_s: float) -> None:
-        self._runs.append((self._clock(), run_s))
-        cost_s = run_s / (len(waits_s) * self._lanes)
-        self.cost_s = cost_s if self.cost_s == 0 else (1 - NEWEST) * self.cost_s + NEWEST * cost_s
-        self._observer.batch_ran(waits_s, run_s)
-
-    def queue_changed(self, length: int) -> None:
-        self._observer.queue_changed(length)
-
-    def dropped(self, reason: Literal["cancelled", "expired", "rejected"]) -> None:
-        self._observer.dropped(reason)
-
-    def failed(self, error: BaseException) -> None:
-        self._observer.failed(error)
+        occupied = min(self._items, self._lanes) / self._lanes
+        self._now = _Sum(now, self._now.occupied_s + occupied * (now - self._now.at), self._now.answers)
+        since = now - WINDOW_S
+        while len(self._sums) > 1 and self._sums[1].at <= since:
+            self._sums.popleft()
+        first = self._sums[0]
+        if first.at >= since:
+            return first
+        after = self._sums[1] if len(self._sums) > 1 else self._now
+        share = (since - first.at) / (after.at - first.at)
+        return _Sum(since, first.occupied_s + share * (after.occupied_s - first.occupied_s), first.answers)

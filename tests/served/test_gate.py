@@ -4,12 +4,16 @@ import asyncio
 import re
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import grpc
 import httpx
 import pytest
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from serve_app.protocols.open_inference.protos.open_inference_pb2 import ServerLiveRequest, ServerLiveResponse
 from tests.photos import astronaut, jpeg
@@ -118,3 +122,30 @@ def test_bytes_that_are_no_message_are_an_argument_that_is_refused(addresses: Ad
         assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
         live = channel.unary_unary("/inference.GRPCInferenceService/ServerLive", ServerLiveRequest.SerializeToString)
         assert ServerLiveResponse.FromString(live(ServerLiveRequest(), timeout=10)).live
+
+
+def test_services_describe_themselves(addresses: Addresses) -> None:
+    with grpc.insecure_channel(addresses.grpc) as channel:
+        reflection = ProtoReflectionDescriptorDatabase(channel)
+        services = set(reflection.get_services())
+        assert {"inference.GRPCInferenceService", "tensorflow.serving.PredictionService"} <= services
+        pool = DescriptorPool(reflection)
+        service = pool.FindServiceByName("inference.GRPCInferenceService")
+        method = service.FindMethodByName("ServerLive")
+        call = channel.unary_unary(f"/{service.full_name}/{method.name}")
+        answer = GetMessageClass(method.output_type).FromString(call(b"", timeout=10))
+        assert answer.live
+        assert pool.FindServiceByName("tensorflow.serving.PredictionService").FindMethodByName("Predict")
+
+
+def test_grpc_listens_on_loopback_only(addresses: Addresses) -> None:
+    port = int(addresses.grpc.rpartition(":")[2])
+    listening = {
+        line.split()[1].partition(":")[0]
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        if line.split()[3] == "0A" and int(line.split()[1].rpartition(":")[2], 16) == port
+    }
+    # As IPv4, or as IPv4 in IPv6's clothes, each in the kernel's byte order.
+    assert listening
+    assert listening <= {"0100007F", "0000000000000000FFFF00000100007F"}
