@@ -42,7 +42,7 @@ class Overloaded(Exception):
 class Capacity:
     """What one process may hold at once."""
 
-    pixels: int = 100_000_000
+    pixels: int = 64_000_000
     """Of decoded images; one with more goes alone."""
     bytes: int = 512 * 1024 * 1024
     """Of images as they came."""

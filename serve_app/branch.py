@@ -62,7 +62,10 @@ class ServeBranch:
         return self._pulse.alive
 
     async def _ask(self) -> None:
-        await self._by_value.ready.remote()
+        try:
+            await self._by_value.ready.remote()
+        except BackPressureError:
+            raise TimeoutError from None  # busy, not gone
 
     async def _call(self, image: NDArray[np.uint8], call: Call) -> Answer:
         if image.nbytes <= LARGEST_BY_VALUE:

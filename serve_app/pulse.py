@@ -5,8 +5,9 @@ import time
 from collections.abc import Awaitable, Callable
 
 PERIOD_S = 1.0
-SILENCE_S = 3.0
-"""So long after the last answer, of a photo or to the question, a branch counts as gone."""
+SILENCE_S = 10.0
+"""So long after the last answer, of a photo or to the question, a branch counts as gone: under load the question waits
+behind photos, so that a slow answer says nothing; a replica that dies is noticed at once by those who wait for it."""
 
 
 class Pulse:
@@ -15,9 +16,10 @@ class Pulse:
     Belongs to the event loop in which it starts.
     """
 
-    def __init__(self, ask: Callable[[], Awaitable[None]]) -> None:
-        """``ask`` raises, or does not return, where no replica answers."""
+    def __init__(self, ask: Callable[[], Awaitable[None]], clock: Callable[[], float] = time.monotonic) -> None:
+        """``ask`` raises where a replica is lost, and does not return where there is none, or none that has time."""
         self._ask = ask
+        self._clock = clock
         self._heard = float("-inf")
         self._asking: asyncio.Task[None] | None = None
 
@@ -25,7 +27,7 @@ class Pulse:
     def alive(self) -> bool:
         """Whether an answer came lately, and no replica was lost since."""
         self.start()
-        return time.monotonic() - self._heard < SILENCE_S
+        return self._clock() - self._heard < SILENCE_S
 
     def start(self) -> None:
         """Begin to ask; has no effect the second time."""
@@ -34,7 +36,7 @@ class Pulse:
 
     def heard(self) -> None:
         """An answer came."""
-        self._heard = time.monotonic()
+        self._heard = self._clock()
 
     def lost(self) -> None:
         """A replica died: whether others are left, the next answer shows."""
@@ -42,11 +44,13 @@ class Pulse:
 
     async def _keep_asking(self) -> None:
         while True:
-            started = time.monotonic()
+            started = self._clock()
             try:
                 async with asyncio.timeout(SILENCE_S):
                     await self._ask()
                 self.heard()
-            except Exception:  # whatever a transport raises: there was no answer
+            except TimeoutError:
+                pass
+            except Exception:  # whatever a transport raises for a replica that is gone
                 self.lost()
-            await asyncio.sleep(max(0.1, started + PERIOD_S - time.monotonic()))
+            await asyncio.sleep(max(0.1, started + PERIOD_S - self._clock()))

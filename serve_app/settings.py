@@ -44,7 +44,7 @@ class Settings(BaseModel):
 
     decode_threads: int = Field(default=2, ge=1)
     """Of each ingress replica."""
-    pixels_in_flight: int = Field(default=100_000_000, ge=1)
+    pixels_in_flight: int = Field(default=64_000_000, ge=1)
     """Pixels of the images that one ingress replica holds decoded at once; one image with more goes alone."""
     bytes_in_flight: int = Field(default=512 * 1024 * 1024, ge=1)
     """Bytes of the bodies that one server, and of the images that one ingress replica, holds at once."""
