@@ -8,7 +8,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 from skimage import data
 
 FOLDER = Path(__file__).parents[1] / "serve_app" / "web" / "samples"
@@ -17,8 +17,6 @@ Box = tuple[float, float, float, float]
 OUTLINE = ((0.06, 0.06), (0.30, 0.03), (0.5, -0.07), (0.70, 0.03), (0.94, 0.06), (0.97, 0.5), (0.80, 0.86), (0.5, 1.02))
 """Over nose, cheeks and chin, as shares of the mask's box; the left side mirrors the right."""
 CLOTH = (186, 214, 232)
-GAP = 12
-"""Pixels between two portraits in one photo."""
 SHARPNESS = 4
 """Pixels drawn for each that is kept, along a side."""
 
@@ -31,11 +29,11 @@ def main() -> None:
     masked = wear_mask(astronaut, (180, 106, 250, 172), ears=((168, 108), (262, 106)))
     save("masked.jpg", masked)
     save("bare.jpg", admiral)
-    left = at_height(masked.crop((0, 0, 440, 512)), 440)
+    left = at_height(ImageOps.mirror(masked.crop((0, 0, 430, 430))), 440)
     right = at_height(admiral.crop((60, 0, 452, 606)), 440)
-    both = Image.new("RGB", (left.width + GAP + right.width, 440), "white")
+    both = Image.new("RGB", (left.width + right.width, 440))
     both.paste(left, (0, 0))
-    both.paste(right, (left.width + GAP, 0))
+    both.paste(right, (left.width, 0))
     save("together.jpg", both)
 
 

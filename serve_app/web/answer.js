@@ -16,12 +16,15 @@ export const TASKS = {
 
 /**
  * An image's entry, filtered. `masks` are those of its instances, in order; `settings` maps each task that is wanted to
- * its threshold. Also returns the masks that remain.
+ * its thresholds `{least, ofClass}`, of which the second are some labels' own. Also returns the masks that remain.
  */
 export function filterImage(image, masks, settings) {
   const kept = (task) => {
+    if (!(task in settings)) return [];
     const { found, score } = TASKS[task];
-    return task in settings ? (image[found] ?? []).map((_, index) => index).filter((index) => image[found][index][score] >= settings[task]) : [];
+    const { least, ofClass } = settings[task];
+    const passes = (one) => one[score] >= (ofClass[one.label] ?? least);
+    return (image[found] ?? []).flatMap((one, index) => (passes(one) ? [index] : []));
   };
   const faces = kept("mask_detection");
   const instances = kept("instance_segmentation");

@@ -2,7 +2,7 @@
 
 import { TASKS, filterAnswer } from "./answer.js";
 import { codePanel } from "./code.js";
-import { controlsFor, settingsOf } from "./controls.js";
+import { controlsFor, settingsOf, thresholdsOf } from "./controls.js";
 import { find, h } from "./dom.js";
 import { foundLines, notice } from "./found.js";
 import { moveByKeys, showGallery } from "./gallery.js";
@@ -36,10 +36,15 @@ async function request() {
   return { fields: fieldsOf(({ floor }) => floor, false), form: maskForm, key, limits };
 }
 
-/** Form fields [name, value] for the thresholds that `value(setting)` gives, of the tasks that are shown or of all. */
+/**
+ * Form fields [name, value] for the thresholds that `value(setting)` gives, null for the model's own; of the tasks that
+ * are shown or of all.
+ */
 function fieldsOf(value, onlyShown) {
   const tasks = Object.entries(settings).filter(([, { shown }]) => shown || !onlyShown);
-  const fields = tasks.map(([task, setting]) => [`${task}.${TASKS[task].threshold}`, value(setting)]);
+  const fields = tasks
+    .map(([task, setting]) => [`${task}.${TASKS[task].threshold}`, value(setting)])
+    .filter(([, threshold]) => threshold !== null);
   if (tasks.length < Object.keys(settings).length) fields.push(["tasks", tasks.map(([task]) => task).join(",")]);
   if (maskForm !== "rle") fields.push(["masks", maskForm]);
   return fields;
@@ -48,7 +53,7 @@ function fieldsOf(value, onlyShown) {
 /** The answer of a photo as the controls stand: `{answer, image, subjects, summary}`. */
 function viewOf(photo) {
   const shown = Object.entries(settings).filter(([, setting]) => setting.shown);
-  const thresholds = Object.fromEntries(shown.map(([task, { threshold }]) => [task, threshold]));
+  const thresholds = Object.fromEntries(shown.map(([task, setting]) => [task, thresholdsOf(setting)]));
   const { answer, masks } = filterAnswer(photo.answer, photo.masks, thresholds);
   const [image] = answer.images;
   const faces = "mask_detection" in thresholds && !image.errors.some(({ task }) => task === "mask_detection");

@@ -3,20 +3,29 @@
 import { TASKS } from "./answer.js";
 import { h } from "./dom.js";
 
-export const FLOOR = 0.2;
-/** Least score that is asked of the service: below it are mostly guesses, and the face model's second stage looks at each. */
+/** Least score that is asked of the service: below it are mostly guesses, and the face model looks twice at each. */
+const FLOOR = 0.2;
 const LAYERS = { outlines: "Outlines", boxes: "Boxes", labels: "Labels" };
 
-/** Each task that the service has, with the threshold of its model card. */
+/**
+ * Each task that the service has: whether it is `shown`, and from which `threshold` on, null for those of its model card,
+ * `own` as `{least, ofClass}`. `floor` is what is asked for.
+ */
 export function settingsOf(cards) {
   return Object.fromEntries(
     cards
       .filter(({ task }) => task in TASKS)
-      .map(({ task, thresholds }) => {
+      .map(({ task, thresholds, class_thresholds: ofClass = {} }) => {
         const least = thresholds?.[TASKS[task].threshold] ?? 0.5;
-        return [task, { shown: true, threshold: least, usual: least, floor: Math.min(FLOOR, least) }];
+        const floor = Math.min(FLOOR, least, ...Object.values(ofClass));
+        return [task, { shown: true, threshold: null, own: { least, ofClass }, floor }];
       }),
   );
+}
+
+/** The thresholds of a setting, as they stand. */
+export function thresholdsOf({ threshold, own }) {
+  return threshold === null ? own : { least: threshold, ofClass: {} };
 }
 
 /** The controls over `settings` and `layers`, which they change; `onChange` is told. */
@@ -36,22 +45,26 @@ export function controlsFor(settings, layers, onChange) {
 function taskControl(task, setting, settings, onChange) {
   const { title, threshold } = TASKS[task];
   const shown = h("input", { type: "checkbox", role: "switch", checked: setting.shown, name: task });
+  const { least, ofClass } = setting.own;
   const slider = h("input", {
     type: "range",
     name: `${task}.${threshold}`,
     min: setting.floor,
     max: 1,
     step: 0.01,
-    value: setting.threshold,
     "aria-label": `${title}: least score`,
   });
-  const value = h("output", {}, setting.threshold.toFixed(2));
-  const usual = h("button", { class: "plain usual", title: `The model's own: ${setting.usual.toFixed(2)}` }, "reset");
+  const value = h("output", {});
+  const own = [...Object.entries(ofClass).map(([label, score]) => `${label} ${score.toFixed(2)}`), least.toFixed(2)];
+  const reset = h("button", { class: "plain usual", title: `The model's own: ${own.join(", ")}` }, "reset");
   const update = () => {
-    value.textContent = setting.threshold.toFixed(2);
-    usual.hidden = setting.threshold === setting.usual;
-    slider.style.setProperty("--share", `${((setting.threshold - setting.floor) / (1 - setting.floor)) * 100}%`);
-    onChange();
+    slider.value = setting.threshold ?? least;
+    slider.style.setProperty("--share", `${((slider.value - setting.floor) / (1 - setting.floor)) * 100}%`);
+    const byClass = setting.threshold === null && own.length > 1;
+    value.textContent = byClass ? "by class" : Number(slider.value).toFixed(2);
+    value.title = byClass ? own.join(", ") : "";
+    slider.setAttribute("aria-valuetext", byClass ? own.join(", ") : value.textContent);
+    reset.hidden = setting.threshold === null;
   };
   shown.addEventListener("change", () => {
     // A request asks for one task at least, and so does the page.
@@ -63,18 +76,19 @@ function taskControl(task, setting, settings, onChange) {
   slider.addEventListener("input", () => {
     setting.threshold = Number(slider.value);
     update();
+    onChange();
   });
-  usual.addEventListener("click", () => {
-    slider.value = setting.threshold = setting.usual;
+  reset.addEventListener("click", () => {
+    setting.threshold = null;
     update();
+    onChange();
     slider.focus();
   });
-  usual.hidden = setting.threshold === setting.usual;
-  slider.style.setProperty("--share", `${((setting.threshold - setting.floor) / (1 - setting.floor)) * 100}%`);
+  update();
   return h(
     "div",
     { class: "task" },
     h("label", { class: "switch" }, shown, h("span", {}, title)),
-    h("div", { class: "threshold" }, h("span", { class: "fine" }, "from score"), slider, value, usual),
+    h("div", { class: "threshold" }, h("span", { class: "fine" }, "from score"), slider, value, reset),
   );
 }

@@ -17,9 +17,7 @@ export function python({ url, name, fields, withKey }) {
 response = httpx.post(
     ${JSON.stringify(url)},
     files={"image": open(${JSON.stringify(name)}, "rb")},
-    data={
-${data}    },
-${withKey ? key : ""}    timeout=60,
+${data && `    data={\n${data}    },\n`}${withKey ? key : ""}    timeout=60,
 )
 image = response.raise_for_status().json()["images"][0]
 for face in image["faces"]:

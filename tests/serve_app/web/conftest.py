@@ -44,8 +44,12 @@ class SceneBranch(FakeBranch):
     async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
         found = self.scene(call.height, call.width)
         asked = getattr(call.options, self.threshold)
-        least = self.card.thresholds[self.threshold] if asked is None else asked
-        self.results = [one for one in found if getattr(one, self.score) >= least]
+
+        def least(label: str) -> float:
+            own = self.card.class_thresholds.get(label, self.card.thresholds[self.threshold])
+            return own if asked is None else asked
+
+        self.results = [one for one in found if getattr(one, self.score) >= least(one.label)]
         self.ongoing += 1
         self.most_ongoing = max(self.most_ongoing, self.ongoing)
         try:
@@ -73,13 +77,14 @@ def instance(label_id: int, label: str, score: float, mask: NDArray[np.bool_]) -
 
 
 def people(height: int, width: int) -> list[Instance]:
-    """Somebody on the left, whose mask has a hole; somebody on the right; a chair; a doubtful person over the right
-    one's face, smaller than them."""
+    """Somebody on the left, whose mask has a hole; somebody on the right; a chair; a cup
+    whose score would do for a person; a doubtful person over the right one's face, smaller than them."""
     left = rectangle(height, width, (0.1, 0.1, 0.4, 0.9)) & ~rectangle(height, width, (0.2, 0.6, 0.3, 0.75))
     return [
         instance(0, "person", 0.95, left),
         instance(0, "person", 0.9, rectangle(height, width, (0.55, 0.2, 0.85, 0.95))),
         instance(56, "chair", 0.8, rectangle(height, width, (0.9, 0.7, 0.98, 0.95))),
+        instance(41, "cup", 0.4, rectangle(height, width, (0.45, 0.9, 0.5, 0.95))),
         instance(0, "person", 0.25, rectangle(height, width, (0.6, 0.2, 0.8, 0.55))),
     ]
 

@@ -145,10 +145,15 @@ def test_faces_are_tied_to_people_as_the_service_does(modules: Page) -> None:
         faces, instances = random_scene(seed)
         random = np.random.default_rng(seed)
         least_face, least = (int(value) / 100 for value in random.integers(20, 60, 2))
-        sent.append([entry(faces, instances), {"mask_detection": least_face, "instance_segmentation": least}])
-        wanted.append(
-            entry([f for f in faces if f.face_score >= least_face], [i for i in instances if i.score >= least])
-        )
+        of_class = {"chair": 0.5} if seed % 2 else {}
+        thresholds = {
+            "mask_detection": {"least": least_face, "ofClass": {}},
+            "instance_segmentation": {"least": least, "ofClass": of_class},
+        }
+        sent.append([entry(faces, instances), thresholds])
+        sure_faces = [face for face in faces if face.face_score >= least_face]
+        sure = [one for one in instances if one.score >= of_class.get(one.label, least)]
+        wanted.append(entry(sure_faces, sure))
     code = """async (m, all) => {
         const { fromRle } = await import("/web/masks.js");
         return all.map(([image, settings]) => {
