@@ -176,9 +176,7 @@ def test_a_photo_waits_for_the_key(opened: Open, locked: str) -> None:
 
 
 def test_no_camera(opened: Open, service: str) -> None:
-    refused = (
-        "void (navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('-', 'NotAllowedError') })"
-    )
+    refused = "async () => { throw new DOMException('-', 'NotAllowedError') }"
     with opened(f"{service}/") as page:
         page.evaluate(f"void (navigator.mediaDevices.getUserMedia = {refused})")
         page.click(".start [data-do=camera]")
