@@ -37,6 +37,7 @@ class Replica:
             model.run,
             model.padded_shape,
             self._budget(),
+            lanes=model.lanes,
             out_of_memory=(MemoryError, torch.OutOfMemoryError),
             observer=observer,
         )

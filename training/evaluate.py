@@ -4,12 +4,13 @@ import argparse
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
+from deployments.engines.precision import Precision
+from deployments.engines.settings import EngineName
 from deployments.imaging.spec import KeepRatio
 from deployments.models.card import Task, card_path
 from deployments.models.face_mask.model import FaceMaskModel
@@ -31,6 +32,15 @@ class Row:
     measured: Measured
 
 
+@dataclass(frozen=True)
+class How:
+    """What the networks run in."""
+
+    threads: int
+    precision: Precision
+    engine: EngineName
+
+
 def at_side(model: Model[Any, Any], side: int | None) -> Model[Any, Any]:
     """The model with pictures resized to another longer side."""
     if side is None:
@@ -44,22 +54,24 @@ def at_side(model: Model[Any, Any], side: int | None) -> Model[Any, Any]:
     return model
 
 
-def measure_faces(reference: str, split: str, sides: list[int | None], threads: int) -> list[Row]:
+def measure_faces(reference: str, split: str, sides: list[int | None], how: How) -> list[Row]:
     """The face-mask model at each size."""
     task: Task = "mask_detection"
     pictures = load("facemask/kaggle853", split)
     rows = []
     for side in sides:
-        model = at_side(load_model(reference, task, "auto", threads), side)
+        model = at_side(load_model(reference, task, "auto", how.threads, how.precision, how.engine), side)
         rows.append(Row(reference, f"kaggle853 {split}", side, evaluate_faces(model, pictures)))
     return rows
 
 
-def measure_instances(reference: str, sides: list[int | None], threads: int) -> list[Row]:
+def measure_instances(reference: str, sides: list[int | None], how: How) -> list[Row]:
     """The instance model on both sets at each size."""
     rows = []
     for side in sides:
-        model = at_side(load_model(reference, "instance_segmentation", "auto", threads), side)
+        model = at_side(
+            load_model(reference, "instance_segmentation", "auto", how.threads, how.precision, how.engine), side
+        )
         for name in ("coco_oneperson", "coco_mix"):
             measured = evaluate_instances(model, f"instances/{name}", all_classes=name == "coco_mix")
             rows.append(Row(reference, f"{name} val", side, measured))
@@ -90,17 +102,19 @@ def main() -> None:
     parser.add_argument("--split", default="test", help="of the faces: val while tuning, test to report")
     parser.add_argument("--sides", type=int, nargs="+", default=[None], help="longer sides of the input, in pixels")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=get_args(Precision), default="float32")
+    parser.add_argument("--engine", choices=get_args(EngineName), default="auto")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--curves", action="store_true", help="write CARD.png beside each card")
     parser.add_argument("--face-model", default="face_mask")
     parser.add_argument("--instance-model", default="solov2_people")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    how = How(arguments.threads, arguments.precision, arguments.engine)
     rows: list[Row] = []
     if arguments.what != "instances":
-        rows += measure_faces(arguments.face_model, arguments.split, arguments.sides, arguments.threads)
+        rows += measure_faces(arguments.face_model, arguments.split, arguments.sides, how)
     if arguments.what != "faces":
-        rows += measure_instances(arguments.instance_model, arguments.sides, arguments.threads)
+        rows += measure_instances(arguments.instance_model, arguments.sides, how)
     for table in tables(rows):
         Console(width=120).print(table)
     if arguments.json:

@@ -1,7 +1,8 @@
 """Drain-when-free batching for one device in one asyncio process.
 
 When the device falls free, everything that waits with the oldest item's shape goes into one batch, up to the budget.
-Nothing waits on a timer: a lone item runs at once, and batches grow by themselves under load.
+Nothing waits on a timer: a lone item runs at once, and batches grow by themselves under load. A device of several lanes
+runs as many batches at a time, and what waits is shared among those that are free.
 
 A batch is collated ahead, while its predecessor runs, only once it is full: a full batch can gain nothing by waiting,
 whereas a smaller one collated early would shut out whatever arrives before the device is free. So collation is hidden
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from time import monotonic
 from typing import Generic, TypeVar
 
@@ -75,11 +77,20 @@ class _Ticket(Generic[Item, Result]):
             self.answer.set_exception(error)
 
 
+@dataclass(eq=False, slots=True)
+class _Run:
+    """A batch's time on the device. It knows no item: an error's traceback keeps it, and would keep their memory."""
+
+    started: float = 0.0
+    ended: float = 0.0
+
+
 class Batcher(Generic[Item, Batch, Result]):
     """Runs submitted items in batches on one device.
 
     ``collate(items)`` builds a batch from items of one shape; ``run(batch)`` returns one result an item, in order. Both
-    block, each on a thread of its own. ``shape(item)`` is an item's padded (height, width) in pixels.
+    block: ``collate`` on a thread of its own, ``run`` on ``lanes`` threads. ``shape(item)`` is an item's padded
+    (height, width) in pixels.
 
     Batches are formed around the oldest waiting item, so that no shape starves, and keep the order of submission.
     Items whose caller was cancelled or whose deadline passed are dropped before they are collated, and a collated
@@ -99,6 +110,7 @@ class Batcher(Generic[Item, Batch, Result]):
         shape: Callable[[Item], Shape],
         budget: BatchBudget,
         *,
+        lanes: int = 1,
         max_queue: int = 256,
         out_of_memory: tuple[type[Exception], ...] = (MemoryError,),
         observer: BatchObserver | None = None,
@@ -108,20 +120,20 @@ class Batcher(Generic[Item, Batch, Result]):
         self._collate = collate
         self._run = run
         self._shape = shape
+        self._lanes = lanes
         self._max_queue = max_queue
         self._out_of_memory = out_of_memory
         self._observer = observer or BatchObserver()
         self._collator = ThreadPoolExecutor(1, "collate")
-        self._device = ThreadPoolExecutor(1, "device")
+        self._device = ThreadPoolExecutor(lanes, "device")
         # A ticket is accepted until its caller has resumed. Meanwhile it passes from waiting, or from retries, through
-        # collating, collated and running, each of which holds one batch at most.
+        # collating and collated, each of which holds one batch at most, to running, which holds one a lane.
         self._accepted: set[_Ticket[Item, Result]] = set()
         self._waiting: dict[_Ticket[Item, Result], None] = {}
         self._retries: list[list[_Ticket[Item, Result]]] = []
         self._collating: list[_Ticket[Item, Result]] = []
         self._collated: tuple[list[_Ticket[Item, Result]], Batch] | None = None
-        self._running: list[_Ticket[Item, Result]] = []
-        self._run_started = self._run_ended = 0.0
+        self._running: dict[_Run, list[_Ticket[Item, Result]]] = {}
         self._closing = False
         self._broken_by: BaseException | None = None
         self._drained = asyncio.Event()
@@ -166,7 +178,7 @@ class Batcher(Generic[Item, Batch, Result]):
             del ticket
 
     async def close(self) -> None:
-        """Refuse new items, finish those accepted, and end both threads; may be called again."""
+        """Refuse new items, finish those accepted, and end the threads; may be called again."""
         self._closing = True
         self._proceed()
         await self._drained.wait()
@@ -175,7 +187,7 @@ class Batcher(Generic[Item, Batch, Result]):
         """Take in an event, then start whatever can start now. Should this itself fail, every caller is told."""
         try:
             event()
-            if self._collated and not self._running:
+            if self._collated and len(self._running) < self._lanes:
                 self._start_run(*self._collated)
             if not self._collated and not self._collating:
                 self._start_collation()
@@ -193,7 +205,7 @@ class Batcher(Generic[Item, Batch, Result]):
             self._start(self._collator, self._collate, [ticket.item for ticket in tickets], self._on_collated)
 
     def _take(self) -> list[_Ticket[Item, Result]]:
-        """The next batch; empty if there is none yet, or it is not full and the device is busy anyway."""
+        """The next batch; empty if there is none yet, or it is not full and every lane is busy anyway."""
         while self._retries:
             if piece := [ticket for ticket in self._retries.pop(0) if ticket.alive()]:
                 capacity = self.budget.capacity(piece[0].shape)
@@ -205,7 +217,9 @@ class Batcher(Generic[Item, Batch, Result]):
         if not group:
             return []
         capacity = self.budget.capacity(group[0].shape)
-        if self._running and len(group) < capacity:
+        if free := self._lanes - len(self._running):
+            capacity = min(capacity, ceil(len(group) / free))
+        elif len(group) < capacity:
             return []
         for ticket in group[:capacity]:
             del self._waiting[ticket]
@@ -216,15 +230,16 @@ class Batcher(Generic[Item, Batch, Result]):
         if len(tickets) > self.budget.capacity(tickets[0].shape):
             self._retry(tickets)  # The budget shrank since.
         elif [ticket for ticket in tickets if ticket.alive()]:
-            self._running = tickets
-            self._start(self._device, partial(self._run_checked, len(tickets)), batch, self._on_ran)
+            run = _Run()
+            self._running[run] = tickets
+            self._start(self._device, partial(self._run_checked, run, len(tickets)), batch, partial(self._on_ran, run))
 
-    def _run_checked(self, size: int, batch: Batch) -> list[Result]:
-        self._run_started = monotonic()
+    def _run_checked(self, run: _Run, size: int, batch: Batch) -> list[Result]:
+        run.started = monotonic()
         try:
             results = list(self._run(batch))
         finally:
-            self._run_ended = monotonic()
+            run.ended = monotonic()
         if len(results) != size:
             raise BatchError(f"the batch function returned {len(results)} results for {size} items")
         return results
@@ -247,10 +262,10 @@ class Batcher(Generic[Item, Batch, Result]):
         else:
             self._split(tickets, error)
 
-    def _on_ran(self, done: asyncio.Future[list[Result]]) -> None:
-        tickets, self._running = self._running, []
-        run_s = self._run_ended - self._run_started
-        waits_s = [self._run_started - ticket.submitted for ticket in tickets]
+    def _on_ran(self, run: _Run, done: asyncio.Future[list[Result]]) -> None:
+        tickets = self._running.pop(run)
+        run_s = run.ended - run.started
+        waits_s = [run.started - ticket.submitted for ticket in tickets]
         self._observer.batch_ran(waits_s, run_s)
         error = done.exception()
         if error is not None:
@@ -274,7 +289,7 @@ class Batcher(Generic[Item, Batch, Result]):
         self._retries = sorted([*self._retries, *pieces], key=lambda piece: piece[0].submitted)
 
     def _expire(self, ticket: _Ticket[Item, Result]) -> None:
-        if ticket not in self._running:
+        if not any(ticket in tickets for tickets in self._running.values()):
             ticket.expire()
 
     def _break(self, error: BaseException) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from deployments.engines.cores import usable_cores
+from deployments.engines.cores import lanes_for, usable_cores
 from deployments.engines.precision import Precision
 
 EngineName = Literal["auto", "eager"]
@@ -22,4 +22,4 @@ class EngineSettings:
     @property
     def lanes(self) -> int:
         """Calls at a time, which share the threads."""
-        return 1
+        return lanes_for(self.threads)

@@ -23,6 +23,8 @@ from deployments.results import Box, Detection, Face
 class FakeModel:
     """Finds one face a picture, as large as the picture, scored by its first pixel."""
 
+    lanes = 1
+
     def __init__(self) -> None:
         self.card: ModelCard = read_card(card_path("face_mask"))
         self.batches: list[int] = []

@@ -154,6 +154,39 @@ async def test_callers_who_come_together_share_a_batch(make_batcher: MakeBatcher
     assert recorder.sizes == [5]
 
 
+async def test_free_lanes_share_what_waits(make_batcher: MakeBatcher, device: GatedDevice) -> None:
+    batcher = make_batcher(device.run, device.collate, lanes=2, budget=BatchBudget(3, 10**9))
+    tasks = submitted(batcher, photos("abc"))
+    assert [await device.started(), await device.started()] == ["ab", "c"]
+    # Both are busy: a batch that is not full waits, a full one is collated ahead.
+    tasks += submitted(batcher, photos("de"))
+    await settled()
+    assert device.collated == ["ab", "c"]
+    tasks += submitted(batcher, photos("fg"))
+    await settled()
+    device.release()
+    assert await device.started() == "def"
+    device.release(3)
+    assert await device.started() == "g"
+    assert [outcome.result for outcome in await asyncio.gather(*tasks)] == list("ABCDEFG")
+
+
+async def test_a_run_in_one_lane_ends_before_an_earlier_one_in_another(make_batcher: MakeBatcher) -> None:
+    slow = threading.Event()
+
+    def run(batch: list[Photo]) -> list[str]:
+        if batch[0].name == "a":
+            assert slow.wait(PATIENCE_S)
+        return upper(batch)
+
+    batcher = make_batcher(run, lanes=2, budget=BatchBudget(1, 10**9))
+    (first,) = submitted(batcher, photos("a"))
+    assert await submit_all(batcher, photos("bcd")) == list("BCD")
+    assert not first.done()
+    slow.set()
+    assert (await first).result == "A"
+
+
 async def test_everything_that_arrives_during_a_run_goes_into_the_next(
     make_batcher: MakeBatcher, device: GatedDevice
 ) -> None:
