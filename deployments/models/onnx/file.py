@@ -9,7 +9,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
-from deployments.models.onnx.tensors import check_inferred_sizes, check_tensor
+from deployments.models.onnx.tensors import check_inferred_sizes, check_tensor, stored_tensors
 
 MOST_BYTES = 2 * 1024**3
 """Of the file without its external data: protobuf's own limit."""
@@ -23,12 +23,17 @@ Shape = tuple[int | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Of a file with one input. shape: its sides, None where any size will do; outputs: the same, None if unknown."""
+    """Of a file with one input.
+
+    shape: its sides, None where any size will do; outputs: the same of each, None where unknown; data_files: names of
+    those beside the file that hold tensors of it.
+    """
 
     input: str
     shape: Shape
     dtype: np.dtype[np.generic]
     outputs: dict[str, Shape | None]
+    data_files: tuple[str, ...]
 
 
 def read_signature(path: Path) -> Signature:
@@ -49,14 +54,16 @@ def read_signature(path: Path) -> Signature:
     count = sum(len(graph.node) for graph in graphs)
     if count > MOST_NODES:
         raise ValueError(f"the graph has {count} operators; at most {MOST_NODES} are taken")
+    data_files = set[str]()
     for graph in graphs:
         if graph.sparse_initializer:
             raise ValueError("the graph has sparse tensors, which are not supported")
-        for tensor in graph.initializer:
-            check_tensor(tensor, path.parent)
         for node in graph.node:
-            _check_node(node, opset, path.parent)
-    signature = _signature(model.graph)
+            _check_node(node, opset)
+        for tensor in stored_tensors(graph):
+            if name := check_tensor(tensor, path.parent):
+                data_files.add(name)
+    signature = _signature(model.graph, tuple(sorted(data_files)))
     _check_standard(path)
     check_inferred_sizes(model)
     return signature
@@ -88,7 +95,7 @@ def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
                 yield from _graphs(nested)
 
 
-def _check_node(node: NodeProto, opset: int, folder: Path) -> None:
+def _check_node(node: NodeProto, opset: int) -> None:
     if node.domain not in DOMAINS:
         raise ValueError(f"the custom operator {node.domain[:100]}.{node.op_type[:100]} is not supported")
     if not onnx.defs.has(node.op_type, opset, ""):
@@ -96,11 +103,9 @@ def _check_node(node: NodeProto, opset: int, folder: Path) -> None:
     for attribute in node.attribute:
         if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
             raise ValueError(f"the operator {node.op_type} has a sparse tensor, which is not supported")
-        for tensor in [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]:
-            check_tensor(tensor, folder)
 
 
-def _signature(graph: GraphProto) -> Signature:
+def _signature(graph: GraphProto, data_files: tuple[str, ...]) -> Signature:
     stored = {tensor.name for tensor in graph.initializer}
     inputs = [each for each in graph.input if each.name not in stored]
     if len(inputs) != 1:
@@ -118,7 +123,7 @@ def _signature(graph: GraphProto) -> Signature:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(inputs[0].type.tensor_type.elem_type)
     except KeyError as error:
         raise ValueError(f"the input {name[:100]!r} is of an unknown type") from error
-    return Signature(name, shape, dtype, outputs)
+    return Signature(name, shape, dtype, outputs, data_files)
 
 
 def _shape(value: ValueInfoProto) -> Shape | None:

@@ -1,5 +1,6 @@
 """What runs an ONNX file: OpenVINO on the CPU, ONNX Runtime on CUDA."""
 
+import hashlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deployments.engines.equip import has_openvino
+from deployments.engines.settings import EngineSettings
+from deployments.models.checkpoints.weights_cache import cache_folder, file_sha256
 from deployments.models.onnx.file import Signature
 from deployments.models.onnx.tensors import MOST_TENSOR_BYTES
 
@@ -27,20 +31,25 @@ class OpenVinoFile:
     """Runs on the CPU."""
 
     def __init__(self, path: Path, signature: Signature, threads: int) -> None:
-        try:
-            from deployments.engines.openvino_runtime import core, openvino
-        except ImportError as error:
-            raise ValueError("architecture onnx on the CPU needs OpenVINO, which is not installed here") from error
-        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
+        if not has_openvino():
+            raise ValueError("architecture onnx on the CPU needs OpenVINO, which is not installed here")
+        # here, as a GPU's replica loads none of it
+        from deployments.engines.openvino_network import OpenVinoNetwork
+        from deployments.engines.openvino_runtime import openvino
+        from deployments.engines.store import Store
+
+        compiled = Store(cache_folder() / "openvino" / _identity(path, signature)).compiled
         try:
             # By its name: left to choose, OpenVINO would try every format that it knows.
             reader = openvino.frontend.FrontEndManager().load_by_framework("onnx")
             self.model = reader.convert(reader.load(str(path)))
             _check_sizes(self.model)
-            self.compiled = core().compile_model(self.model, "CPU", options)
-        except RuntimeError as error:
+            self.network = OpenVinoNetwork(self.model, EngineSettings(threads=threads), compiled)
+        except ValueError:
+            raise
+        except Exception as error:  # its classes have only that in common
             raise ValueError(f"OpenVINO cannot run the file: {_last_line(error)}") from error
-        places = {name: i for i, output in enumerate(self.compiled.outputs) for name in output.get_names()}
+        places = {name: i for i, output in enumerate(self.model.outputs) for name in output.get_names()}
         self.places = {name: places[name] for name in signature.outputs}
         self.accepted = {signature.shape}
 
@@ -51,7 +60,7 @@ class OpenVinoFile:
             self._check_shape(shape)
             self.accepted.add(shape)
         try:
-            found = self.compiled([images.numpy()])
+            found = self.network([images.numpy()])
         except RuntimeError as error:
             raise ValueError(f"the file fails on {list(shape)}: {_last_line(error)}") from error
         return {name: found[place] for name, place in self.places.items()}
@@ -70,6 +79,12 @@ class OpenVinoFile:
         _check_sizes(model)
 
 
+def _identity(path: Path, signature: Signature) -> str:
+    """Of a file and its external data, by which what is compiled of them is kept."""
+    files = (path, *(path.parent / name for name in signature.data_files))
+    return hashlib.sha256(" ".join(map(file_sha256, files)).encode()).hexdigest()
+
+
 def _check_sizes(model: Any) -> None:
     """Raise ValueError where OpenVINO knows of a computed tensor that is too large to be."""
     for operator in model.get_ops():
@@ -82,7 +97,7 @@ def _check_sizes(model: Any) -> None:
                     raise ValueError(f"the value {name!r} has {size} bytes; at most {MOST_TENSOR_BYTES} are taken")
 
 
-def _last_line(error: RuntimeError) -> str:
+def _last_line(error: Exception) -> str:
     """Of an engine's message, whose first lines are places in its source."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[-1][:500] if lines else type(error).__name__
@@ -107,7 +122,7 @@ class OnnxRuntimeNetwork:
             onnxruntime.preload_dlls()  # those of CUDA that came with torch
         try:
             self.session = onnxruntime.InferenceSession(str(path), providers=[(provider, options)])
-        except Exception as error:  # its own classes, which have only that in common
+        except Exception as error:  # as above
             raise ValueError(f"ONNX Runtime cannot run the file: {str(error)[:500]}") from error
         # It falls back to the CPU without a word where CUDA does not load.
         if self.session.get_providers()[0] != provider:

@@ -30,10 +30,20 @@ LARGE_BYTES = 4096
 """Stored tensors above this hold weights, not shapes, and are not looked into."""
 
 
-def check_tensor(tensor: TensorProto, folder: Path) -> None:
-    """Raise ValueError unless a stored tensor holds as much as it declares, in the file or in one beside it.
+def stored_tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    """A graph's, and those of its operators, but for nested graphs."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
 
-    folder: where the file lies.
+
+def check_tensor(tensor: TensorProto, folder: Path) -> str | None:
+    """The name of the file beside the model that holds a tensor; None where the model's own does.
+
+    folder: where the model lies. Raises ValueError unless the tensor holds as much as it declares.
     """
     name = tensor.name[:100]
     if tensor.data_type not in ITEM_BYTES:
@@ -47,18 +57,18 @@ def check_tensor(tensor: TensorProto, folder: Path) -> None:
     if tensor.HasField("segment"):
         raise ValueError(f"the tensor {name!r} is in segments, which are not supported")
     if tensor.data_location == TensorProto.EXTERNAL:
-        _check_external(tensor, declared, folder)
-        return
+        return _external_file(tensor, declared, folder)
     if tensor.external_data:
         raise ValueError(f"the tensor {name!r} is stored in the file and outside of it")
     field = onnx.helper.tensor_dtype_to_field(tensor.data_type)
     stored = len(tensor.raw_data) if tensor.HasField("raw_data") else len(getattr(tensor, field))
     if stored != (declared if tensor.HasField("raw_data") else elements):
         raise ValueError(f"the tensor {name!r} of {list(tensor.dims)} does not hold what it declares")
+    return None
 
 
-def _check_external(tensor: TensorProto, declared: int, folder: Path) -> None:
-    """Raise ValueError unless the data is a part of a plain file that lies in the folder, under its own name."""
+def _external_file(tensor: TensorProto, declared: int, folder: Path) -> str:
+    """Raises ValueError unless the data is a part of a plain file that lies in the folder, under its own name."""
     name = tensor.name[:100]
     entries = {entry.key: entry.value for entry in tensor.external_data}
     if len(entries) != len(tensor.external_data) or not entries.keys() <= EXTERNAL_KEYS or "location" not in entries:
@@ -75,6 +85,7 @@ def _check_external(tensor: TensorProto, declared: int, folder: Path) -> None:
     )
     if offset is None or length != declared or offset + declared > file.stat().st_size:
         raise ValueError(f"the tensor {name!r} declares data that {location[:100]!r} does not hold")
+    return location
 
 
 def _number(text: str) -> int | None:
