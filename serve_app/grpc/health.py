@@ -12,16 +12,10 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2 as pb  # type: ignore[import-untyped]
 
 from serve_app.grpc.call import CallRefused, invalid
-from serve_app.grpc.registration import register
 from serve_app.pipeline import Pipeline
 
 MAX_REQUEST_BYTES = 1024
 LOOKED_AT_EVERY_S = 0.5
-
-
-def add_health_to_server(servicer: Any, server: Any) -> None:
-    """Register a servicer, whose methods take bytes."""
-    register(pb.DESCRIPTOR.services_by_name["Health"], servicer, server)
 
 
 class Health:

@@ -4,6 +4,7 @@ from operator import methodcaller
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
+from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
 
 
 def register(service: Any, servicer: Any, server: Any) -> None:
@@ -15,6 +16,11 @@ def register(service: Any, servicer: Any, server: Any) -> None:
     handlers = {method.name: _handler(method, servicer) for method in service.methods}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
     server.add_registered_method_handlers(service.full_name, handlers)
+
+
+def add_health_to_server(servicer: Any, server: Any) -> None:
+    """Register a servicer of ``grpc.health.v1.Health``, whose methods take bytes."""
+    register(health_pb2.DESCRIPTOR.services_by_name["Health"], servicer, server)
 
 
 def _handler(method: Any, servicer: Any) -> Any:

@@ -37,6 +37,8 @@ IGNORED = {
 """By the first four Serve lets a client choose its deadline, its cancellation, and its replica; the others are ours."""
 TRACING = (b"traceparent", b"tracestate")
 """Serve decodes them as UTF-8 and fails on what is not."""
+LIVE = re.compile("/(livez|v2/health/live)$")
+"""Answered here: whether this process lives is no question to another one, which may have much to do."""
 ASKED_WITHIN_S = 5.0
 MEMORY_OF_BUSY_S = 1.0
 MOST_PATHS = 64
@@ -88,6 +90,9 @@ class Gate:
                 message = {**message, "headers": self._learn(scope["path"], message["headers"], request_id)}
             await send(message)
 
+        if LIVE.search(scope["path"]) and scope["method"] in ("GET", "HEAD"):
+            await Response(b'{"live":true}', media_type="application/json")(scope, receive, watched_send)
+            return
         try:
             await self._pass(scope, receive, watched_send, headers)
         except RequestError as error:

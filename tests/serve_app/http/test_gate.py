@@ -129,7 +129,7 @@ async def test_a_body_reaches_the_ingress_once_it_is_whole(inner: Inner, gate: G
 
 async def test_what_only_service_and_gate_tell_each_other_stays_inside(inner: Inner, client: httpx.AsyncClient) -> None:
     inner.headers[BUSY] = "0.1"
-    answer = await client.get("/livez", headers={ARRIVED.decode(): "12", "x-request-id": "mine"})
+    answer = await client.get("/readyz", headers={ARRIVED.decode(): "12", "x-request-id": "mine"})
     assert [name for name in answer.headers if name.startswith("x-")] == ["x-request-id"]
     assert answer.headers.get_list("x-request-id") == ["mine"]
     ((_, arrived),) = [pair for pair in inner.scopes[0]["headers"] if pair[0] == ARRIVED]
@@ -150,7 +150,7 @@ async def test_what_only_service_and_gate_tell_each_other_stays_inside(inner: In
 async def test_headers_that_change_serve_do_not_reach_it(
     inner: Inner, client: httpx.AsyncClient, header: tuple[bytes, bytes]
 ) -> None:
-    await client.get("/livez", headers=[header, (b"accept", b"text/plain"), (b"traceparent", b"00-ab")])
+    await client.get("/readyz", headers=[header, (b"accept", b"text/plain"), (b"traceparent", b"00-ab")])
     names = [name for name, _ in inner.scopes[0]["headers"]]
     assert header not in inner.scopes[0]["headers"]
     assert b"accept" in names
@@ -159,7 +159,7 @@ async def test_headers_that_change_serve_do_not_reach_it(
 
 @pytest.mark.parametrize("given", [b"\xe9t\xe9", b"a=b:c", b"", b"x" * 129])
 async def test_a_malformed_request_id_is_replaced(inner: Inner, client: httpx.AsyncClient, given: bytes) -> None:
-    answer = await client.get("/livez", headers=[(b"x-request-id", given)])
+    answer = await client.get("/readyz", headers=[(b"x-request-id", given)])
     (answered,) = answer.headers.get_list("x-request-id")
     assert (b"x-request-id", answered.encode()) in inner.scopes[0]["headers"]
     assert len(answered) == 36
@@ -222,7 +222,7 @@ async def test_a_client_that_leaves_takes_its_bytes_along(inner: Inner, gate: Ga
 async def test_limits_are_the_ingress_own_and_follow_it(inner: Inner, client: httpx.AsyncClient) -> None:
     assert (await client.post("/analyze", content=b"x" * 2000)).status_code == 413
     inner.limits = replace(SMALL, max_body_bytes=3000, bytes_in_flight=5000)
-    await client.get("/livez")
+    await client.get("/readyz")
     assert (await client.post("/analyze", content=b"x" * 2000)).status_code == 200
 
 
@@ -251,6 +251,16 @@ async def test_an_overload_is_told_on_in_the_protocols_own_form(
     assert (await client.post(path, content=b"x")).status_code == 503
     clock[0] += 1.0
     assert [(await client.post(path, content=b"x")).status_code for _ in range(5)] == [200] * 5
+
+
+@pytest.mark.parametrize("path", ["/livez", "/v2/health/live", "/below/a/prefix/livez"])
+async def test_whether_it_lives_is_asked_of_nobody_else(inner: Inner, client: httpx.AsyncClient, path: str) -> None:
+    inner.gate = asyncio.Event()
+    answer = await client.get(path)
+    assert (answer.status_code, answer.json(), inner.scopes) == (200, {"live": True}, [])
+    assert answer.headers["content-type"] == "application/json"
+    inner.gate.set()
+    assert (await client.post(path, content=b"x")).text == "answer"
 
 
 @pytest.fixture
