@@ -19,7 +19,12 @@ KEY = "MASKGRAPH_GRPC_KEY"
 
 
 def listen_as_configured() -> None:
-    """For every gRPC server of Serve that this process starts from now on."""
+    """For every gRPC server of Serve that this process starts from now on.
+
+    Raises RuntimeError where this Ray adds addresses in another place: no start is better than a port open unasked.
+    """
+    if not hasattr(default_impl, "add_grpc_address"):
+        raise RuntimeError("this version of Ray leaves no way to say where gRPC listens; see docs/decisions.md")
     default_impl.add_grpc_address = add_address  # type: ignore[assignment]
 
 

@@ -8,8 +8,9 @@ import trustme
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import HealthServicer
 from grpc_health.v1.health_pb2_grpc import HealthStub, add_HealthServicer_to_server
+from ray.serve._private import default_impl
 
-from serve_app.grpc.listening import CERTIFICATE, HOST, KEY, add_address
+from serve_app.grpc.listening import CERTIFICATE, HOST, KEY, add_address, listen_as_configured
 from tests.served.conftest import free_port
 
 
@@ -56,6 +57,12 @@ def test_tls(server: grpc.Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert not answers(grpc.insecure_channel(f"127.0.0.1:{port}"))
     stranger = grpc.ssl_channel_credentials(trustme.CA().cert_pem.bytes())
     assert not answers(grpc.secure_channel(f"127.0.0.1:{port}", stranger))
+
+
+def test_a_ray_that_adds_addresses_elsewhere_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(default_impl, "add_grpc_address")
+    with pytest.raises(RuntimeError, match="Ray"):
+        listen_as_configured()
 
 
 def test_half_a_pair_of_files_stops_the_start(server: grpc.Server, monkeypatch: pytest.MonkeyPatch) -> None:
