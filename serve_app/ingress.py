@@ -1,9 +1,9 @@
 """The Ingress deployment: every HTTP route and gRPC method, on CPU replicas that load no torch."""
 
 import logging
-import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -11,8 +11,9 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.models.card import Task, card_path, read_card
-from serve_app.api_keys import carries_key
+from serve_app.api_keys import ApiKeys, Holder, TooManyRequests
 from serve_app.branch import ServeBranch
+from serve_app.exposure import refuse_to_be_open, serving_host
 from serve_app.grpc.call import CallRefused, GrpcContext, metadata_of, refusals
 from serve_app.grpc.health import Health
 from serve_app.http.app import Routes, create_app
@@ -24,6 +25,7 @@ from serve_app.protocols.open_inference.service import OpenInferenceService
 from serve_app.protocols.paddlehub import routes as paddlehub
 from serve_app.protocols.roboflow import routes as roboflow
 from serve_app.protocols.tf_serving.service import ModelService, PredictionService
+from serve_app.refusals import write_refusal
 from serve_app.settings import Dialect, Settings
 
 logger = logging.getLogger("ray.serve")
@@ -51,6 +53,17 @@ class Nothing:
         return b""
 
 
+@contextmanager
+def counted(holder: Holder) -> Iterator[None]:
+    """One call of a key's holder. Raises CallRefused for one too many."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(holder.request())
+        except TooManyRequests as error:
+            raise CallRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), error.retry_after_s) from None
+        yield
+
+
 def delegated(
     dialect: Dialect, service: str, method: str, *, is_open: bool = False, has_images: bool = False
 ) -> Callable[..., Awaitable[Any]]:
@@ -61,11 +74,14 @@ def delegated(
 
     async def call(self: Any, request: bytes, grpc_context: GrpcContext) -> Any:
         try:
-            with refusals(grpc_context):
-                self.check_call(dialect, grpc_context, is_open)
-                if has_images:
-                    self.pipeline.check_room(time.time())
-            return await getattr(getattr(self, service), method)(request, grpc_context)
+            with ExitStack() as stack:
+                with refusals(grpc_context):
+                    holder = self.check_call(dialect, grpc_context, is_open)
+                    if holder is not None:
+                        stack.enter_context(counted(holder))
+                    if has_images:
+                        self.pipeline.check_room(time.time())
+                return await getattr(getattr(self, service), method)(request, grpc_context)
         except CallRefused as refusal:
             # What is raised would be logged with its traceback, and its trailing metadata would be lost.
             logger.info("%s: %s: %s", method, refusal.code.name, refusal.details)
@@ -94,11 +110,8 @@ class Ingress:
             capacity=self.settings.capacity,
         )
         self.limits = self.settings.limits
-        variable = self.settings.api_keys_env
-        keys = os.environ.get(variable, "").split(",") if variable else []
-        self.api_keys = frozenset(key.strip() for key in keys if key.strip())
-        if variable and not self.api_keys:
-            raise ValueError(f"api_keys_env names {variable}, which holds no key: the service would be open")
+        self.api_keys = ApiKeys.from_settings(self.settings.api_keys_env, self.settings.api_keys_file)
+        refuse_to_be_open(serving_host(), bool(self.api_keys), self.settings.public)
         self.open_inference = OpenInferenceService(self.pipeline, self.limits)
         self.prediction_service = PredictionService(self.pipeline, self.limits)
         self.model_service = ModelService(self.pipeline)
@@ -107,14 +120,23 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> Any:
         protocols = [HTTP_PROTOCOLS[dialect] for dialect in self.settings.dialects if dialect in HTTP_PROTOCOLS]
-        return create_app(self.pipeline, self.limits, protocols, self.api_keys, self.settings.cors_origins)
+        return create_app(
+            self.pipeline, self.limits, protocols, self.api_keys, self.settings.cors_origins, write_refusal
+        )
 
-    def check_call(self, dialect: Dialect, grpc_context: GrpcContext, is_open: bool) -> None:
-        """Raise CallRefused for a dialect that is switched off, and for a call that needs a key and has none."""
+    def check_call(self, dialect: Dialect, grpc_context: GrpcContext, is_open: bool) -> Holder | None:
+        """Who calls, where keys are asked for.
+
+        Raises CallRefused for a dialect that is switched off, and for a call that needs a key and has none.
+        """
         if dialect not in self.settings.dialects:
             raise CallRefused(grpc.StatusCode.UNIMPLEMENTED, f"{dialect} is switched off in the settings")
-        if self.api_keys and not is_open and not carries_key(metadata_of(grpc_context), self.api_keys):
+        if is_open or not self.api_keys:
+            return None
+        holder = self.api_keys.holder(metadata_of(grpc_context))
+        if holder is None:
             raise CallRefused(grpc.StatusCode.UNAUTHENTICATED, "a valid API key is needed in x-api-key")
+        return holder
 
     async def Check(self, request: bytes, grpc_context: GrpcContext) -> Any:
         """Of ``grpc.health.v1.Health``."""

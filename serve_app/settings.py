@@ -52,6 +52,10 @@ class Settings(BaseModel):
     """In which a body must have come in. The deadline of its request runs meanwhile."""
     api_keys_env: str | None = None
     """Name of an environment variable with comma-separated keys; requests must then carry one."""
+    api_keys_file: str | None = None
+    """Path of a YAML file of keys' digests, each with its limits; changes are taken over without a restart."""
+    public: bool = False
+    """Whether a service without keys may listen beyond this machine; else it refuses to start there."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may read answers in a browser, such as ``https://photos.example``; ``*`` for every one."""
     dialects: tuple[Dialect, ...] = get_args(Dialect)

@@ -30,6 +30,7 @@ FLOORS: dict[str, set[str]] = {
     "the way of a photo, whatever the wire": {
         "serve_app.limits",
         "serve_app.api_keys",
+        "serve_app.exposure",
         "serve_app.traceparent",
         "serve_app.pace",
         "serve_app.admission",

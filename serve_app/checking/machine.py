@@ -3,9 +3,11 @@
 import os
 import socket
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from deployments.models.card import card_path, read_card
+from serve_app.api_keys import read_key_file
 from serve_app.checking.check import applications_of_ours
 from serve_app.checking.marked_yaml import Problem
 from serve_app.settings import Settings
@@ -24,6 +26,11 @@ def missing_files(config: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem((*place, task) if task in arguments else place, message)
         if settings.api_keys_env and not os.environ.get(settings.api_keys_env, "").strip(", "):
             yield Problem((*place, "api_keys_env"), f"the environment has no keys in {settings.api_keys_env}")
+        if settings.api_keys_file:
+            try:
+                read_key_file(Path(settings.api_keys_file))
+            except (ValueError, OSError) as error:
+                yield Problem((*place, "api_keys_file"), str(error))
 
 
 def _missing(reference: str) -> str | None:

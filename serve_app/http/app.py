@@ -8,9 +8,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serve_app.api_keys import ApiKeys
 from serve_app.http import page, service
 from serve_app.http.arrival import Arrival
-from serve_app.http.auth import ApiKeys
+from serve_app.http.auth import Authentication
 from serve_app.http.errors import ErrorBoundary, RequestError, error_response
 from serve_app.http.head import HeadAsGet
 from serve_app.http.prefix import RootOfPrefix
@@ -29,12 +30,14 @@ def create_app(
     pipeline: Pipeline,
     limits: Limits,
     protocols: Iterable[Routes],
-    api_keys: frozenset[str],
+    api_keys: ApiKeys,
     cors_origins: Sequence[str] = (),
+    write_refusal: Callable[[str, RequestError], Response] = lambda path, error: error_response(error),
 ) -> FastAPI:
     """The HTTP application with the routes of these protocols; without ``api_keys`` it is open.
 
-    Pages from ``cors_origins`` may read its answers in a browser; ``*`` stands for every page.
+    Pages from ``cors_origins`` may read its answers in a browser; ``*`` stands for every page. ``write_refusal`` knows
+    in which form a path's protocol says that a key asks for too much; by default it is the native one.
     """
     app = FastAPI(
         title="Maskgraph",
@@ -50,7 +53,7 @@ def create_app(
     app.include_router(page.routes())
     app.add_exception_handler(HTTPException, _routing_error)
     if api_keys:
-        app.add_middleware(ApiKeys, keys=api_keys, open_paths=OPEN_PATHS)
+        app.add_middleware(Authentication, keys=api_keys, open_paths=OPEN_PATHS, write_refusal=write_refusal)
     app.add_middleware(ErrorBoundary)
     app.add_middleware(HeadAsGet)
     app.add_middleware(RootOfPrefix)

@@ -7,11 +7,14 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from serve_app.api_keys import ApiKeys, KeyEntry, digest
 from serve_app.http.app import create_app
 from serve_app.ingress import HTTP_PROTOCOLS
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
+from serve_app.protocols.kserve import routes as kserve
 from serve_app.protocols.native import routes as native
+from serve_app.refusals import write_refusal
 from tests.serve_app.conftest import FakeBranch, client_of
 
 PNG = {"Content-Type": "image/png"}
@@ -167,7 +170,7 @@ async def test_without_the_native_dialect_health_remains(pipeline: Pipeline, lim
 
 @pytest.fixture
 def locked(pipeline: Pipeline, limits: Limits) -> FastAPI:
-    return create_app(pipeline, limits, [native.routes], frozenset({"key-one", "schlüssel"}))
+    return create_app(pipeline, limits, [native.routes], ApiKeys.of("key-one", "schlüssel"))
 
 
 @pytest.mark.parametrize(
@@ -225,7 +228,7 @@ async def test_other_origins_are_refused_by_default(client: httpx.AsyncClient, p
 
 async def test_listed_origins_may_read_answers(pipeline: Pipeline, limits: Limits, photo: bytes) -> None:
     origins = ["https://photos.example"]
-    async with client_of(create_app(pipeline, limits, [native.routes], frozenset({"key"}), origins)) as client:
+    async with client_of(create_app(pipeline, limits, [native.routes], ApiKeys.of("key"), origins)) as client:
         asked = await client.options(
             "/analyze", headers={**PREFLIGHT, "Access-Control-Request-Headers": "x-api-key, content-type"}
         )
@@ -253,3 +256,22 @@ async def test_behind_a_prefix(app: FastAPI, photo: bytes, path: str) -> None:
         document = await client.get("/photos/openapi.json")
         assert document.json()["servers"] == [{"url": "/photos"}]
         assert (await client.post("/photos/analyze", content=photo, headers=PNG)).status_code == 200
+
+
+async def test_a_key_that_asks_for_too_much_is_told_when_to_come_again(
+    pipeline: Pipeline, limits: Limits, photo: bytes
+) -> None:
+    keys = ApiKeys([KeyEntry(name="phone", sha256=digest(b"key"), requests_per_s=1)])
+    app = create_app(pipeline, limits, [kserve.routes, native.routes], keys, write_refusal=write_refusal)
+    async with client_of(app) as client:
+        asked = {**PNG, "X-API-Key": "key"}
+        for _ in range(2):
+            assert (await client.post("/analyze", content=photo, headers=asked)).status_code == 200
+        refused = await client.post("/analyze", content=photo, headers=asked)
+        assert refused.status_code == 429
+        assert refused.headers["retry-after"] == "1"
+        assert refused.json()["error"]["code"] == "too_many_requests"
+        kserve_form = await client.get("/v1/models/mask_detection", headers=asked)
+        assert kserve_form.status_code == 429
+        assert "1 requests a second" in kserve_form.json()["error"]
+        assert (await client.get("/livez")).status_code == 200
