@@ -41,6 +41,15 @@ def check(
 
 
 @app.command()
+def key(name: Annotated[str, typer.Argument(help="Whose it is; letters, digits, dots, dashes.")]) -> None:
+    """Make an API key: print it once, and the entry for the file that api_keys_file names."""
+    from serve_app.commands.key import make_key
+
+    with told():
+        make_key(name)
+
+
+@app.command()
 def predict(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", exists=True, dir_okay=False)],
     json: Annotated[Path | None, typer.Option(help="File for the answers, as POST /analyze gives them.")] = None,

@@ -72,7 +72,7 @@ def test_keys_of_a_file_turn_over_without_a_restart(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    "text", ["keys: []", "keys: [{name: a}]", "[", "keys: [{name: a, sha256: xyz}]", "x" * 2_000_000]
+    "text", ["keys: []", "keys: [{name: a}]", "[", "keys: [{name: a, sha256: xyz}]", "x" * 2_000_000], ids=range(5)
 )
 def test_a_broken_file_leaves_the_keys_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setattr("serve_app.api_keys.LOOKED_AT_EVERY_S", 0.0)

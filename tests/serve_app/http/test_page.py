@@ -7,6 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from serve_app.api_keys import ApiKeys
 from serve_app.http.app import create_app
 from serve_app.http.page import FILES, FOLDER, PATHS
 from serve_app.limits import Limits
@@ -88,7 +89,7 @@ def test_the_page_is_small() -> None:
 
 
 async def test_the_page_needs_no_key_but_its_answers_do(pipeline: Pipeline, limits: Limits) -> None:
-    async with client_of(create_app(pipeline, limits, [native.routes], frozenset({"key"}))) as client:
+    async with client_of(create_app(pipeline, limits, [native.routes], ApiKeys.of("key"))) as client:
         for path in ("/", *PATHS):
             assert (await client.get(path, headers=BROWSER)).status_code == 200
         for path in ("/models", "/docs", "/web/nope.js"):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from serve_app.api_keys import ApiKeys
 from serve_app.http.app import create_app
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
@@ -142,7 +143,7 @@ def test_a_photo_that_comes_before_the_service_is_known_waits(page: Page, servic
 
 @pytest.fixture
 def locked(pipeline: Pipeline, limits: Limits) -> Iterator[str]:
-    with serving(create_app(pipeline, limits, [native.routes], frozenset({"open-sesame"}))) as url:
+    with serving(create_app(pipeline, limits, [native.routes], ApiKeys.of("open-sesame"))) as url:
         yield url
 
 
