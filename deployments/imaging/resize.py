@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from deployments.imaging.antialiased import resize_antialiased
 from deployments.imaging.spec import ImageSpec, Interpolation
 
 
@@ -12,13 +12,13 @@ def resize(image: NDArray[np.uint8], height: int, width: int, interpolation: Int
     """Resize uint8 [H, W, 3] to [height, width, 3]; an image that has the size already is returned as it is.
 
     - ``opencv_bilinear``: cv2.resize with INTER_LINEAR, bit for bit. Aliases when shrinking.
-    - ``antialiased_bilinear``: Pillow's BILINEAR, within 1 grey level of torchvision's antialias=True.
+    - ``antialiased_bilinear``: within 1 grey level of Pillow's BILINEAR and of torchvision's antialias=True.
     - ``bilinear``: within 1 grey level of torchvision's antialias=False.
     """
     if image.shape[:2] == (height, width):
         return image
     if interpolation == "antialiased_bilinear":
-        return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+        return resize_antialiased(image, height, width)
     if interpolation == "opencv_bilinear":
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
     # The same sampling points as OpenCV's; in floating point, where its fixed-point weights could be off.
