@@ -54,7 +54,7 @@ function verdictOf(face, wanted) {
 
 /** How many there are, and who wears a mask, in a sentence: `{people, masked, bare, unseen}` counts and `text`. */
 export function summaryOf(image, subjects, facesWanted) {
-  const people = subjects.filter((subject) => subject.isPerson || (subject.face && !subject.mask && !subject.isPerson));
+  const people = subjects.filter(({ isPerson, face }) => isPerson || face);
   const states = people.map(({ verdict }) => verdict?.state);
   const number = (state) => states.filter((each) => each === state).length;
   const counts = { people: people.length, masked: number("mask"), bare: number("bare"), unseen: number("unseen") };
@@ -64,7 +64,7 @@ export function summaryOf(image, subjects, facesWanted) {
     if (people.length === 1) parts.push({ mask: "wears a mask", bare: "wears no mask" }[states[0]] ?? "face not seen");
     else {
       if (counts.masked) parts.push(`${counts.masked} with a mask`);
-      if (counts.bare) parts.push(`${counts.bare} without`);
+      if (counts.bare) parts.push(`${counts.bare} without${counts.masked ? "" : " a mask"}`);
       if (counts.unseen) parts.push(`${counts.unseen} face${counts.unseen > 1 ? "s" : ""} not seen`);
     }
   }

@@ -108,7 +108,10 @@ def test_pixels_in_a_box_are_counted_as_the_service_does(modules: Page) -> None:
     random = np.random.default_rng(0)
     cases = []
     for mask in MASKS:
-        left, top, right, bottom = np.round(random.uniform(-3, 27, 4), 2)
+        # In every second box, sides through pixels' centres.
+        left, top, right, bottom = np.round(random.uniform(-3, 27, 4) * 2) / 2
+        if len(cases) % 2:
+            left, top, right, bottom = np.round(random.uniform(-3, 27, 4), 2)
         cases.append((encode_rle(mask), Box(left, top, right, bottom)))
     code = "(m, all) => all.map(([rle, box]) => m.pixelsInBox(m.fromRle(rle), box))"
     counted = call(modules, "masks.js", code, [[rle, box_json(box)] for rle, box in cases])
@@ -138,6 +141,53 @@ def random_scene(seed: int) -> tuple[list[Face], list[Instance]]:
     return faces, instances
 
 
+FILTERED = """async (m, all) => {
+    const { fromRle } = await import("/web/masks.js");
+    return all.map(([image, settings]) => {
+        const masks = image.instances.map(({ mask }) => fromRle(mask));
+        return m.filterImage(image, masks, settings).image;
+    });
+}"""
+
+
+def scene_of(face: Box, *masks: NDArray[np.bool_]) -> tuple[list[Face], list[Instance]]:
+    people = [
+        Instance(0, "person", 0.9 - number / 100, box_of(mask), encode_rle(mask), int(mask.sum()))
+        for number, mask in enumerate(masks)
+    ]
+    return [Face(face, 0.9, "MASK", 0.9)], people
+
+
+def covering(pixels: int, beside: int) -> NDArray[np.bool_]:
+    """A mask of so many pixels in the first 20 columns of 40 rows, and so many rows of 30 elsewhere."""
+    mask = np.zeros((40, 60), bool)
+    mask[:, :20].T.flat[:pixels] = True
+    mask[:beside, 30:] = True
+    return mask
+
+
+HALF = Box(0.0, 0.0, 20.0, 40.0)
+"""800 pixels, of which 500 are 0.625: rounded to 0.62, the even one, as 497 are."""
+SCENES_AT_THE_EDGE = [
+    ("just enough", 0, scene_of(HALF, covering(240, 0))),
+    ("just too little", None, scene_of(HALF, covering(239, 0))),
+    ("equal coverage goes to the smaller", 1, scene_of(HALF, covering(800, 9), covering(800, 3), covering(800, 6))),
+    ("a tie in rounding is equal coverage", 1, scene_of(HALF, covering(500, 9), covering(497, 3))),
+    ("more coverage goes before", 0, scene_of(HALF, covering(510, 9), covering(497, 3))),
+    ("no face at all", None, scene_of(Box(5.0, 5.0, 5.0, 9.0), covering(800, 3))),
+]
+"""What a scene shows, the instance that holds its face, and the scene."""
+
+
+def test_ties_at_the_edge(modules: Page) -> None:
+    images = [entry(*scene) for _, _, scene in SCENES_AT_THE_EDGE]
+    everything = {task: {"least": 0, "ofClass": {}} for task in ("mask_detection", "instance_segmentation")}
+    tied = call(modules, "answer.js", FILTERED, [[image, everything] for image in images])
+    for (name, holder, _), image, mine in zip(SCENES_AT_THE_EDGE, images, tied, strict=True):
+        assert image["faces"][0]["person"] == holder, name
+        assert mine == image, name
+
+
 def test_faces_are_tied_to_people_as_the_service_does(modules: Page) -> None:
     """Filtering what was found at a low threshold is what the service would find at the higher one."""
     sent, wanted = [], []
@@ -154,14 +204,7 @@ def test_faces_are_tied_to_people_as_the_service_does(modules: Page) -> None:
         sure_faces = [face for face in faces if face.face_score >= least_face]
         sure = [one for one in instances if one.score >= of_class.get(one.label, least)]
         wanted.append(entry(sure_faces, sure))
-    code = """async (m, all) => {
-        const { fromRle } = await import("/web/masks.js");
-        return all.map(([image, settings]) => {
-            const masks = image.instances.map(({ mask }) => fromRle(mask));
-            return m.filterImage(image, masks, settings).image;
-        });
-    }"""
-    assert call(modules, "answer.js", code, sent) == wanted
+    assert call(modules, "answer.js", FILTERED, sent) == wanted
     assert sum(person["face"] is not None for image in wanted for person in image["people"]) > 60
 
 

@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from serve_app.http.app import create_app
+from serve_app.limits import Limits
+from serve_app.pipeline import Pipeline
+from serve_app.protocols.native import routes as native
 from tests.browser import Open
+from tests.serve_app.protocols.loopback import serving
 from tests.serve_app.web.conftest import GREY, SceneBranch, lines, photo, pixels, upload
 
 EVERYBODY = ["Person 1, 95%: Mask, 99%", "Person 2, 90%: No mask, 95%", "Chair 1, 80%"]
@@ -345,6 +350,20 @@ def test_what_the_policy_forbids_does_not_happen_and_is_noticed(opened: Open, se
 
     with pytest.raises(AssertionError, match="Content Security Policy"):
         picture_from_elsewhere()
+
+
+def test_a_third_model_has_its_own_controls(opened: Open, pipeline_of_three: Pipeline, limits: Limits) -> None:
+    with serving(create_app(pipeline_of_three, limits, [native.routes], frozenset())) as url, opened(f"{url}/") as page:
+        upload(page, photo(64, 48))
+        assert lines(page)[-2:] == ["Bottle 1, 88%", "Cup 1, 75%"]
+        assert page.locator(".subject[data-title='Bottle 1'] .box").get_attribute("width") == "16"
+        assert "Objects queue 1.3 ms" in " ".join(page.inner_text("#timing").split())
+        set_slider(page, "object_detection.score_threshold", 0.8)
+        assert lines(page)[-1] == "Bottle 1, 88%"
+        assert "-F object_detection.score_threshold=0.8" in page.inner_text("#code-text")
+        page.uncheck("[name=object_detection]")
+        assert lines(page) == EVERYBODY
+        assert "objects" not in shown_json(page)["images"][0]
 
 
 def test_names_are_text(page: Page) -> None:
