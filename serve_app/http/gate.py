@@ -74,6 +74,7 @@ class Gate:
         self._limits: Limits | None = None
         self._announced_limits = b""
         self._asking = asyncio.Lock()
+        self._ask_again = 0.0
         self._busy: dict[str, Busy] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -128,8 +129,10 @@ class Gate:
                 self._learn(scope["path"], message["headers"], "")
 
         async with self._asking:
-            if self._limits is None:
+            # While none answers, those who wait here do not all ask in turn.
+            if self._limits is None and time.monotonic() >= self._ask_again:
                 await self.app(head, nothing, learn)
+                self._ask_again = time.monotonic() + ASKED_WITHIN_S
         return self._limits or Limits()
 
     def _learn(self, path: str, headers: Headers_, request_id: str) -> list[tuple[bytes, bytes]]:

@@ -149,3 +149,16 @@ def test_grpc_listens_on_loopback_only(addresses: Addresses) -> None:
     # As IPv4, or as IPv4 in IPv6's clothes, each in the kernel's byte order.
     assert listening
     assert listening <= {"0100007F", "0000000000000000FFFF00000100007F"}
+
+
+async def test_more_than_can_be_answered_is_refused_in_the_clients_protocol(service: str) -> None:
+    """Whatever the machine's speed: an answer, or a refusal that says when to come again, or a deadline that passed."""
+    async with httpx.AsyncClient(base_url=service, timeout=120, limits=httpx.Limits(max_connections=None)) as client:
+        asked = [client.post("/analyze", content=PHOTO, headers=JPEG, params={"timeout_s": 1}) for _ in range(100)]
+        answers = await asyncio.gather(*asked)
+        for answer in answers:
+            assert answer.status_code in (200, 503, 504), answer.text
+            assert answer.headers["content-type"] == "application/json"
+            assert ("retry-after" in answer.headers) == (answer.status_code == 503)
+        assert (await client.get("/readyz")).status_code == 200
+        assert (await client.post("/analyze", content=PHOTO, headers=JPEG)).status_code == 200

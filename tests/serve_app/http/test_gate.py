@@ -231,6 +231,27 @@ async def test_without_an_ingress_that_tells_the_defaults_hold(inner: Inner, cli
     assert (await client.post("/analyze", content=b"x" * 2000)).status_code == 200
 
 
+async def test_of_many_that_come_before_an_ingress_answers_one_asks(
+    inner: Inner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_app.http.gate.ASKED_WITHIN_S", 0.1)
+    asked = 0
+
+    async def no_replica_yet(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal asked
+        if scope["method"] == "HEAD":
+            asked += 1
+            assert (await receive())["type"] == "http.disconnect"
+        else:
+            await inner(scope, receive, send)
+
+    inner.limits = None
+    async with client_of(Gate(no_replica_yet, write_refusal)) as client:
+        answers = await asyncio.gather(*(client.post("/analyze", content=b"x") for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert asked == 1
+
+
 @pytest.mark.parametrize("path", PATHS)
 async def test_an_overload_is_told_on_in_the_protocols_own_form(
     inner: Inner, client: httpx.AsyncClient, path: str, monkeypatch: pytest.MonkeyPatch
