@@ -9,7 +9,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
-from deployments.models.onnx.tensors import check_inferred_sizes, check_tensor, stored_tensors
+from deployments.models.onnx.tensors import check_inferred_sizes, check_tensor, stored_tensors, text
 
 MOST_BYTES = 2 * 1024**3
 """Of the file without its external data: protobuf's own limit."""
@@ -71,7 +71,7 @@ def read_signature(path: Path) -> Signature:
 
 def _opset(model: ModelProto) -> int:
     if model.functions:
-        names = ", ".join(sorted({function.name for function in model.functions})[:3])
+        names = ", ".join(sorted({text(function.name) for function in model.functions})[:3])
         raise ValueError(f"the file defines functions of its own ({names[:100]}); export it with them inlined")
     if model.training_info:
         raise ValueError("the file holds training information; export it for inference")
@@ -96,25 +96,26 @@ def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
 
 
 def _check_node(node: NodeProto, opset: int) -> None:
+    name = text(node.op_type)
     if node.domain not in DOMAINS:
-        raise ValueError(f"the custom operator {node.domain[:100]}.{node.op_type[:100]} is not supported")
-    if not onnx.defs.has(node.op_type, opset, ""):
-        raise ValueError(f"ONNX has no operator {node.op_type[:100]!r} in version {opset} of its operators")
+        raise ValueError(f"the custom operator {node.domain[:100]}.{name[:100]} is not supported")
+    if not onnx.defs.has(name, opset, ""):
+        raise ValueError(f"ONNX has no operator {name[:100]!r} in version {opset} of its operators")
     for attribute in node.attribute:
         if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
-            raise ValueError(f"the operator {node.op_type} has a sparse tensor, which is not supported")
+            raise ValueError(f"the operator {name} has a sparse tensor, which is not supported")
 
 
 def _signature(graph: GraphProto, data_files: tuple[str, ...]) -> Signature:
     stored = {tensor.name for tensor in graph.initializer}
     inputs = [each for each in graph.input if each.name not in stored]
     if len(inputs) != 1:
-        names = ", ".join(each.name[:100] for each in inputs[:10])
+        names = ", ".join(text(each.name)[:100] for each in inputs[:10])
         raise ValueError(f"the graph has {len(inputs)} inputs ({names or 'none'}); it must have one, the pictures")
-    outputs = {each.name: _shape(each) for each in graph.output}
+    outputs = {text(each.name): _shape(each) for each in graph.output}
     if len(outputs) != len(graph.output):
         raise ValueError("the graph has two outputs of one name")
-    shape, name = _shape(inputs[0]), inputs[0].name
+    shape, name = _shape(inputs[0]), text(inputs[0].name)
     if shape is None:
         raise ValueError(f"the input {name[:100]!r} is no tensor of a known rank")
     if any(side is not None and side < 1 for side in shape):

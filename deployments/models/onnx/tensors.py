@@ -70,7 +70,7 @@ def check_tensor(tensor: TensorProto, folder: Path) -> str | None:
 def _external_file(tensor: TensorProto, declared: int, folder: Path) -> str:
     """Raises ValueError unless the data is a part of a plain file that lies in the folder, under its own name."""
     name = tensor.name[:100]
-    entries = {entry.key: entry.value for entry in tensor.external_data}
+    entries = {text(entry.key): text(entry.value) for entry in tensor.external_data}
     if len(entries) != len(tensor.external_data) or not entries.keys() <= EXTERNAL_KEYS or "location" not in entries:
         raise ValueError(f"the tensor {name!r} does not say properly where its data lies")
     location = entries["location"]
@@ -123,6 +123,13 @@ def _values(graph: GraphProto) -> Iterator[tuple[str, int, Sequence[int]]]:
         for attribute in node.attribute:
             for nested in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
                 yield from _values(nested)
+
+
+def text(value: str | bytes) -> str:
+    """A string of a file, which protobuf hands over as bytes where it is no UTF-8: then raises ValueError."""
+    if isinstance(value, bytes):
+        raise ValueError(f"the file has text that is no UTF-8: {value[:100]!r}")
+    return value
 
 
 def type_name(data_type: int) -> str:

@@ -89,6 +89,16 @@ def test_functions_and_training_are_refused(finder: FinderFile, tmp_path: Path) 
         read_signature(altered(lambda model: setattr(model.opset_import[0], "version", 999)))
 
 
+def test_text_that_is_no_utf8_is_refused(finder: FinderFile, tmp_path: Path) -> None:
+    data = finder().read_bytes()
+    for name in (b"images", b"scores", b"TopK"):
+        assert name in data
+        path = tmp_path / "mine.onnx"
+        path.write_bytes(data.replace(name, b"\xff" * len(name)))
+        with pytest.raises(ValueError, match=r"text that is no UTF-8: b'.xff"):
+            read_signature(path)
+
+
 def test_several_inputs_are_refused_by_name(tmp_path: Path) -> None:
     sizes = helper.make_tensor_value_info("sizes", TensorProto.FLOAT, ["n", 1, 1, 1])
     add = helper.make_node("Add", ["images", "sizes"], ["scores"])
