@@ -111,22 +111,25 @@ class Floor:
         environment = {**os.environ, **variables, "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "benchmarks.floor", *arguments]
         self.workers = [Subprocess(command, environment, log) for _ in range(workers)]
-        self.free: asyncio.Queue[asyncio.subprocess.Process] = asyncio.Queue()
+        self.free: list[asyncio.subprocess.Process] = []
+        # First come, first served; from a queue of free processes, who gives one back could take it again.
+        self.turns = asyncio.Semaphore(workers)
 
     async def start(self) -> None:
         for process in [await worker.start(talks=True) for worker in self.workers]:
             assert process.stdout
             if await asyncio.wait_for(process.stdout.readline(), READY_S) != b"ready\n":
                 raise Skipped(f"the floor did not start; see {self.workers[0].log}")
-            self.free.put_nowait(process)
+            self.free.append(process)
 
     async def ask(self, photos: Photos, number: int) -> None:
-        process = await self.free.get()
-        assert process.stdin
-        assert process.stdout
-        process.stdin.write(f"{photos.paths[number % len(photos.paths)]}\n".encode())
-        line = await process.stdout.readline()
-        self.free.put_nowait(process)
+        async with self.turns:
+            process = self.free.pop()
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(f"{photos.paths[number % len(photos.paths)]}\n".encode())
+            line = await process.stdout.readline()
+            self.free.append(process)
         if not line:
             raise Failed("process ended")
 

@@ -61,13 +61,21 @@ async def test_a_server_that_ends_at_once_is_skipped(tmp_path: Path) -> None:
     await server.stop()
 
 
-async def test_the_floor_answers_and_refuses_photos_by_turns(tmp_path: Path) -> None:
+async def test_the_floor_answers_first_come_first_served_and_fails_once_it_has_ended(tmp_path: Path) -> None:
     floor = Floor("floor", ["--threads=1"], {}, 1, tmp_path / "log")
     worker = "print('ready', flush=True)\nfor line in open(0): print(open(line.strip()).read(), flush=True)"
     floor.workers[0].command = [sys.executable, "-c", worker]
     await floor.start()
     try:
-        await asyncio.gather(*(floor.ask(Photos([b"0", b"1"], tmp_path), number) for number in range(8)))
+        photos, order = Photos([b"0", b"1"], tmp_path), []
+
+        async def client(name: int) -> None:
+            for turn in range(3):
+                await floor.ask(photos, turn)
+                order.append(name)
+
+        await asyncio.gather(*(client(name) for name in range(4)))
+        assert order == [0, 1, 2, 3] * 3
     finally:
         await floor.stop()
     with pytest.raises(Failed):
