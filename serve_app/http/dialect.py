@@ -1,7 +1,5 @@
 """What the foreign dialects share: base64 pictures, one analysis or one error, the drawn picture."""
 
-import binascii
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -10,11 +8,10 @@ from starlette.requests import Request
 
 from deployments.imaging.decode import decode
 from deployments.imaging.draw import LONGEST_JPEG_SIDE, draw, encode_picture
+from serve_app.http.base64_text import BrokenBase64, read_base64
 from serve_app.http.errors import RequestError, from_failures
 from serve_app.pipeline import Analysis, AnalyzeOptions, AnalyzeRequest, EncodedImage, ImageAnalysis, Pipeline
 from serve_app.traceparent import well_formed
-
-_DATA_URI = re.compile(rb"data:[^,]{0,200};base64,")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -37,19 +34,16 @@ def validate(model: type[Model], content: Mapping[str, Any], kind: str) -> Model
 
 
 def decode_base64(value: object, number: int) -> bytes:
-    """The picture file in image ``number``'s base64, line breaks and a data: URI's prefix allowed.
+    """The picture file in image ``number``'s base64, as ``read_base64`` takes it.
 
     Raises RequestError 400 ``bad_base64`` that names the image.
     """
     if not isinstance(value, str | bytes):
         raise RequestError(400, "bad_base64", "must be a base64 string", number)
     try:
-        text = value.encode("ascii") if isinstance(value, str) else value
-        match = _DATA_URI.match(text)
-        data = binascii.a2b_base64(text[match.end() if match else 0 :].translate(None, b" \t\r\n"), strict_mode=True)
-    except ValueError as error:
-        reason = str(error).lower() if isinstance(error, binascii.Error) else "characters outside its alphabet"
-        raise RequestError(400, "bad_base64", f"the base64 is broken: {reason}", number) from None
+        data = read_base64(value)
+    except BrokenBase64 as error:
+        raise RequestError(400, "bad_base64", f"the base64 is broken: {error}", number) from None
     if not data:
         raise RequestError(400, "no_image", "is empty", number)
     return data

@@ -12,6 +12,8 @@ from serve_app.limits import Limits
 
 INFLATED_PIECE = 64 * 1024
 """Bytes that gzip yields at a time: a small chunk may inflate a thousandfold."""
+MAX_GZIP_MEMBERS = 10_000
+"""Each costs its own inflater, however little it holds."""
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:
@@ -31,12 +33,13 @@ async def body_chunks(request: Request, limits: Limits) -> AsyncIterator[bytes]:
             raise RequestError(400, "bad_request", "Content-Length is not a number of bytes")
         check_size(int(announced), limits)
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", "", "gzip"):
+    is_gzip = encoding in ("gzip", "x-gzip")
+    if not is_gzip and encoding not in ("identity", ""):
         raise RequestError(
             415, "unsupported_encoding", f"content encoding {encoding[:40]!r} is not supported; use gzip"
         )
     chunks = _bounded(request.stream(), limits)
-    async for chunk in _bounded(_inflated(chunks), limits) if encoding == "gzip" else chunks:
+    async for chunk in _bounded(_inflated(chunks), limits) if is_gzip else chunks:
         yield chunk
         await asyncio.sleep(0)  # other requests' turn: a body that is here already is read without a wait
 
@@ -64,17 +67,27 @@ async def _bounded(chunks: AsyncIterator[bytes], limits: Limits) -> AsyncIterato
 
 
 async def _inflated(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    """Undo gzip, which may be of several members one after the other (RFC 1952, 2.2)."""
+    stream, members = _member(), 1
     try:
         async for chunk in chunks:
-            piece = stream.decompress(chunk, INFLATED_PIECE)
-            while piece:
-                yield piece
+            while chunk:
+                if stream.eof:
+                    stream, members = _member(), members + 1
+                if members > MAX_GZIP_MEMBERS:
+                    raise RequestError(400, "bad_request", f"the gzip body has more than {MAX_GZIP_MEMBERS} members")
+                if piece := stream.decompress(chunk, INFLATED_PIECE):
+                    yield piece
                 await asyncio.sleep(0)  # other requests' turn: nothing else here waits
-                piece = stream.decompress(stream.unconsumed_tail, INFLATED_PIECE)
-            if stream.unused_data:
-                raise RequestError(400, "bad_request", "the gzip body has bytes after its end")
+                chunk = stream.unconsumed_tail or stream.unused_data
+            while piece := stream.decompress(b"", INFLATED_PIECE):
+                yield piece
+                await asyncio.sleep(0)
     except zlib.error as error:
         raise RequestError(400, "bad_request", "the body is not valid gzip") from error
     if not stream.eof:
         raise RequestError(400, "bad_request", "the gzip body is truncated")
+
+
+def _member() -> "zlib._Decompress":
+    return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)

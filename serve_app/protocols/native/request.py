@@ -1,8 +1,5 @@
 """Reads a request to ``POST /analyze``: multipart files, a raw picture, or JSON."""
 
-import base64
-import binascii
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -10,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
+from serve_app.http.base64_text import BrokenBase64, read_base64
 from serve_app.http.bounded_json import parse_json
 from serve_app.http.errors import RequestError
 from serve_app.http.limits import body_chunks, check_image_count, read_body
@@ -19,7 +17,6 @@ from serve_app.pipeline import EncodedImage, Failure, ImageAnalysis, Pipeline
 from serve_app.protocols.native.options import NativeOptions, parse_options
 
 LONGEST_NAME = 255
-_DATA_URI = re.compile(r"data:[^,]{0,200};base64,")
 
 Image = EncodedImage | ImageAnalysis
 """A picture file, or the answer already where there is none to be had."""
@@ -38,7 +35,7 @@ class JsonImage(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    b64: str = Field(description="The picture file in standard base64; a data: URI is taken too.")
+    b64: str = Field(description="The picture file in base64, standard or URL-safe; a data: URI is taken too.")
     name: str | None = Field(None, max_length=LONGEST_NAME, description="Repeated in the answer.")
 
 
@@ -130,11 +127,10 @@ def _malformed(invalid: ValidationError) -> RequestError:
 
 def _decode(image: JsonImage) -> Image:
     """A base64 image; broken base64 is that image's own error, as any other unreadable picture."""
-    start = match.end() if (match := _DATA_URI.match(image.b64)) else 0
     try:
-        return EncodedImage(base64.b64decode(image.b64[start:], validate=True), image.name)
-    except (binascii.Error, ValueError):
-        failure = Failure("unreadable_image", "the base64 is broken: use the standard alphabet, padded, on one line")
+        return EncodedImage(read_base64(image.b64), image.name)
+    except BrokenBase64 as error:
+        failure = Failure("unreadable_image", f"the base64 is broken: {error}")
         return ImageAnalysis(image.name, errors=[failure])
 
 

@@ -84,6 +84,21 @@ async def test_gzip_is_undone() -> None:
     assert await read(Chunks(*(packed[i : i + 7] for i in range(0, len(packed), 7))), content_encoding="GZip") == data
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "X-GZIP "])
+async def test_gzip_of_several_members(encoding: str) -> None:
+    """However it is cut: members may begin and end anywhere in a chunk."""
+    parts = [b"one" * 40_000, b"", bytes(200_000), b"two"]
+    packed = b"".join(gzip.compress(part) for part in parts)
+    assert await read(packed, content_encoding=encoding) == b"".join(parts)
+    for size in (1, 7, len(gzip.compress(parts[0]))):
+        chunks = Chunks(*(packed[start : start + size] for start in range(0, len(packed), size)))
+        assert await read(chunks, content_encoding=encoding) == b"".join(parts)
+
+
+async def test_a_gzip_bomb_of_several_members_stops_at_the_limit() -> None:
+    assert (await refusal(Chunks(*[gzip.compress(bytes(600_000))] * 3), content_encoding="gzip")).status == 413
+
+
 async def test_a_gzip_bomb_stops_at_the_limit() -> None:
     bomb = gzip.compress(bytes(50_000_000))
     body = Chunks(*(bomb[i : i + 1000] for i in range(0, len(bomb), 1000)))
@@ -104,7 +119,9 @@ async def test_gzip_that_never_gives_a_byte_stops_at_the_limit() -> None:
         (b"not gzip", "not valid gzip"),
         (b"", "truncated"),
         (gzip.compress(b"x" * 1000)[:-3], "truncated"),
-        (gzip.compress(b"x") + b"more", "after its end"),
+        (gzip.compress(b"x") + b"more", "not valid gzip"),
+        (gzip.compress(b"x") + gzip.compress(b"y")[:-3], "truncated"),
+        (gzip.compress(b"") * 10_001, "more than 10000 members"),
     ],
 )
 async def test_broken_gzip(body: bytes, named: str) -> None:

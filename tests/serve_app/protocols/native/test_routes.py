@@ -101,6 +101,8 @@ REQUESTS: dict[str, Callable[[bytes], dict[str, Any]]] = {
     "octets": lambda photo: {"content": photo, "headers": {"Content-Type": "application/octet-stream"}},
     "json": lambda photo: {"json": {"images": [b64(photo)]}},
     "json object": lambda photo: {"json": {"images": [{"b64": b64(photo)}]}},
+    "json base64 in lines": lambda photo: {"json": {"images": [base64.encodebytes(photo).decode()]}},
+    "json base64 for URLs": lambda photo: {"json": {"images": [base64.urlsafe_b64encode(photo).decode().rstrip("=")]}},
     "json data URI": lambda photo: {"json": {"images": [f"data:image/png;base64,{b64(photo)}"]}},
     "json with charset": lambda photo: {
         "content": json.dumps({"images": [b64(photo)], "options": {}}),

@@ -409,7 +409,7 @@ MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
     "file is no base64": ({"data": ["~~~"]}, "image 1: the base64 is broken"),
     "file is not ASCII": ({"data": ["é"]}, "image 1: the base64 is broken"),
     "file is empty": ({"data": [""]}, "image 1: is empty"),
-    "file is a path": ({"data": ["/etc/passwd"]}, "image 1: the base64 is broken"),
+    "file is a path": ({"data": ["/etc/passwd"]}, "the data is not a JPEG"),
     "file is a URL": ({"data": ["http://127.0.0.1/x.jpg"]}, "image 1: the base64 is broken"),
     "file is no picture": ({"data": ["AAAA"]}, "not a JPEG"),
     "data and bytes": ({"tensor_parameters": {"binary_data_size": 0}}, "either data or the parameter"),
