@@ -5,9 +5,10 @@ of the curves may rise faster than in proportion. Prints a table; writes JSON an
 """
 
 import asyncio
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -72,6 +73,7 @@ class Curve:
 
 
 RESULT = TypeAdapter(list[Curve])
+"""Kept as JSON by the standard library: a point without any answer has a latency that is NaN."""
 
 
 def point(x: float, seen: Cost, times: float = 1) -> Point:
@@ -192,12 +194,12 @@ def main(
         measured = asyncio.run(run(curves.split(","), port, seconds, Path(folder)))
     output.mkdir(parents=True, exist_ok=True)
     file = output / "growth.json"
-    earlier = RESULT.validate_json(file.read_bytes()) if file.is_file() else []
+    earlier = RESULT.validate_python(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
     by_name = {curve.name: curve for curve in [*earlier, *measured]}
     results = [by_name[name] for name in (*CURVES, REPLICAS_CURVE) if name in by_name]
     Console().print(table(results))
     draw(results, output / "growth.png")
-    file.write_bytes(RESULT.dump_json(results, indent=1))
+    file.write_text(json.dumps([asdict(curve) for curve in results], indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

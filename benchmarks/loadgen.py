@@ -71,18 +71,21 @@ def poisson_arrivals(rate: float, seconds: float, seed: int) -> list[float]:
 async def closed_loop(send: Send, clients: int, seconds: float) -> Load:
     """``clients`` that each send one request after another; one that is refused waits as long as the server asks for.
 
-    Measures for ``seconds`` from when as many answers have come as there are clients, which is when the queue has its
-    full length, and returns once the last answer is there.
+    Measures from when as many answers have come as there are clients, which is when the queue has its full length, for
+    ``seconds`` and at least until as many have come again. Returns once the last answer is there.
     """
-    load = Load()
+    load = Load(seconds=seconds)
     numbers = iter(range(2**62))
     came = 0
     begin = float("inf")
     cpu = time.process_time()
 
+    def measuring(now: float) -> bool:
+        return now <= begin + seconds or came < 2 * clients
+
     async def client() -> None:
         nonlocal came, begin
-        while (start := time.monotonic()) < begin + seconds:
+        while measuring(start := time.monotonic()):
             load.sent += 1
             failure = None
             try:
@@ -90,17 +93,18 @@ async def closed_loop(send: Send, clients: int, seconds: float) -> Load:
             except Failed as error:
                 failure = error
             end = time.monotonic()
+            if came >= clients and measuring(end):
+                load.seconds = max(seconds, end - begin)
+                if failure is None:
+                    load.latencies_s.append(end - start)
             came += 1
             if came == clients:
                 begin = end
-            elif failure is None and begin < end <= begin + seconds:
-                load.latencies_s.append(end - start)
             if failure is not None:
                 load.errors[str(failure)] += 1
                 await asyncio.sleep(failure.retry_after_s)
 
     await asyncio.gather(*(client() for _ in range(clients)))
-    load.seconds = seconds
     load.generator_cpu_s = time.process_time() - cpu
     return load
 

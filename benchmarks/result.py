@@ -1,7 +1,8 @@
 """What compare.py finds out, as values that JSON keeps."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -106,17 +107,14 @@ class Result:
         )
 
 
-RESULT = TypeAdapter(Result)
-
-
 def read(file: Path) -> Result:
     """From JSON."""
-    return RESULT.validate_json(file.read_bytes())
+    return TypeAdapter(Result).validate_python(json.loads(file.read_text(encoding="utf-8")))
 
 
 def write(result: Result, file: Path) -> None:
-    """As JSON."""
-    file.write_bytes(RESULT.dump_json(result, indent=1))
+    """As JSON, by the standard library: a load without any answer has latencies that are NaN."""
+    file.write_text(json.dumps(asdict(result), indent=1), encoding="utf-8")
 
 
 def joined(rounds: Sequence[Measurement]) -> Measurement:

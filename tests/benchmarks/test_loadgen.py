@@ -62,6 +62,16 @@ async def test_a_closed_loop_sends_each_number_once_and_counts_failures_by_kind(
     assert len(load.latencies_s) + load.errors.total() <= load.sent
 
 
+async def test_requests_longer_than_the_measured_time_are_measured_all_the_same() -> None:
+    async def send(number: int) -> None:
+        await asyncio.sleep(0.05)
+
+    load = await closed_loop(send, 2, 0.01)
+    assert 4 <= load.sent <= 5
+    assert len(load.latencies_s) == 2
+    assert load.seconds >= 0.05 * 0.9
+
+
 async def test_a_refused_client_waits_as_long_as_it_is_asked_to() -> None:
     async def send(number: int) -> None:
         await asyncio.sleep(0.001)

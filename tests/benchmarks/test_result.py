@@ -1,5 +1,6 @@
 """Rows of a comparison, from what the generator and /proc saw, over rounds and runs."""
 
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -62,6 +63,12 @@ def test_a_result_comes_back_from_json_and_takes_another_runs(tmp_path: Path) ->
     ]
     with pytest.raises(ValueError, match="in bfloat16 is not comparable"):
         kept.add(Result("2 cores", "bfloat16", "2026-01-01T00:00:00+00:00"))
+
+
+def test_a_load_without_answers_comes_back_from_json_too(tmp_path: Path) -> None:
+    write(result(row(0, errors={"TimeoutError": 20})), tmp_path / "compare.json")
+    (kept,) = read(tmp_path / "compare.json").measurements
+    assert math.isnan(kept.p99_ms)
 
 
 def test_tables_and_picture_hold_every_contender(tmp_path: Path) -> None:
