@@ -1,5 +1,6 @@
 """Which device a model runs on, and how its input gets there."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Literal
 
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deployments.imaging.spec import ImageSpec
+
+# Pictures come out of shared memory, which nobody may write to; nothing here does.
+warnings.filterwarnings("ignore", "The given NumPy array is not writable")
 
 DeviceSetting = Literal["auto", "cpu", "cuda"]
 
@@ -33,7 +37,8 @@ class Normalizer:
         """Grey levels [N, 3, H, W], RGB, uint8 or float, to the network's float32 input in the spec's colour order."""
         if self.reverse:
             images = images.flip(1)
-        return (images.float() * self.scale - self.mean) / self.std
+        # in place, since it is the memory of large pictures that takes the time
+        return images.to(torch.float32, copy=True).mul_(self.scale).sub_(self.mean).div_(self.std)
 
 
 def padded_batch(
@@ -46,6 +51,11 @@ def padded_batch(
     pixels = stack(images, height, width).to(device, non_blocking=True)
     sizes = [(image.shape[0], image.shape[1]) for image in images]
     return normalize(pixels) * inside(sizes, height, width, device)
+
+
+def tensor_of(image: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """A picture, uint8 [h, w, 3], as uint8 [3, h, w]; on the CPU it is not copied, and not to be written to."""
+    return torch.from_numpy(image).permute(2, 0, 1).to(device, non_blocking=True)
 
 
 def stack(images: Sequence[NDArray[np.uint8]], height: int, width: int) -> Tensor:

@@ -1,9 +1,11 @@
 """The second stage: is there a face in this crop, where exactly, and does it wear a mask?"""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from deployments.models.backbones.mobilenet import MobileNetV2
@@ -62,13 +64,21 @@ def square_crops(boxes: Tensor) -> Tensor:
     return torch.cat([centres - half, centres + half], dim=1)
 
 
-def crop_faces(canvas: Tensor, image: Tensor, boxes: Tensor, size: int = CROP_SIZE) -> Tensor:
-    """Cut faces from a batch of pictures, with as many samples per output pixel as the face's size asks.
+def crop_faces(picture: Tensor, boxes: Tensor, normalize: Callable[[Tensor], Tensor], size: int = CROP_SIZE) -> Tensor:
+    """Cut faces from a picture, with as many samples per output pixel as the face's size asks.
 
-    canvas: float [N, 3, H, W], normalised pictures, zero-padded right and below by at least a pixel, so that a
-    picture's crops do not depend on the batch; image: int64 [K], which picture a box lies in; boxes: float [K, 4] in
-    pixels. Returns float [K, 3, size, size], 0 outside the picture.
+    picture: uint8 [3, H, W], of which only what the crops need is normalised; boxes: float [K, 4] in pixels, K at least
+    1; normalize: of [N, 3, H, W]. Returns float [K, 3, size, size], 0 outside the picture.
     """
-    places = torch.cat([image[:, None].to(boxes.dtype), square_crops(boxes)], dim=1)
-    crops: Tensor = roi_align(canvas, places, output_size=size, sampling_ratio=0, aligned=True)
+    height, width = picture.shape[1:]
+    squares = square_crops(boxes)
+    # Two pixels more on each side, so that no sample of a crop comes near a cut that is not the picture's border.
+    left, top = (max(0, int(side) - 2) for side in squares[:, :2].amin(dim=0).floor().tolist())
+    right, bottom = (int(side) + 2 for side in squares[:, 2:].amax(dim=0).ceil().tolist())
+    right, bottom = max(left + 1, min(right, width)), max(top + 1, min(bottom, height))
+    region = normalize(picture[None, :, top:bottom, left:right].contiguous())
+    # Samples between the last pixel and the outside fade to 0.
+    region = F.pad(region, (0, int(right == width), 0, int(bottom == height)))
+    places = squares - squares.new_tensor([left, top, left, top])
+    crops: Tensor = roi_align(region, [places], output_size=size, sampling_ratio=0, aligned=True)
     return crops

@@ -101,11 +101,18 @@ def detect(levels: list[LevelOutput], threshold: float, candidates_per_image: in
 
     Boxes are in pixels of the network's input and not clipped to the picture.
     """
-    boxes = torch.cat([decode_boxes(level, s).flatten(1, 2) for level, s in zip(levels, STRIDES, strict=True)], dim=1)
     scores = torch.cat([level.logits.flatten(1) for level in levels], dim=1).float().sigmoid()
-    top = scores.topk(min(candidates_per_image, scores.shape[1]), dim=1)
-    image, rank = torch.nonzero(top.values > threshold, as_tuple=True)
-    boxes = boxes[image, top.indices[image, rank]].float()
-    scores = top.values[image, rank]
-    keep = batched_nms(boxes, scores, image, NMS_IOU)
-    return Detections(image[keep], boxes[keep], scores[keep])
+    image, cell = torch.nonzero(scores > threshold, as_tuple=True)
+    order = scores[image, cell].argsort(descending=True, stable=True)
+    best = torch.cat([order[image[order] == n][:candidates_per_image] for n in range(len(scores))])
+    image, cell = image[best], cell[best]
+    centres = torch.cat(
+        [
+            cell_centres(level.logits.shape[1], level.logits.shape[2], stride, cell.device).flatten(0, 1)
+            for level, stride in zip(levels, STRIDES, strict=True)
+        ]
+    )
+    distances = torch.cat([level.distances.flatten(2) for level in levels], dim=2)[image, :, cell].float()
+    boxes = torch.cat([centres[cell] - distances[:, :2], centres[cell] + distances[:, 2:]], dim=1)
+    keep = batched_nms(boxes, scores[image, cell], image, NMS_IOU)
+    return Detections(image[keep], boxes[keep], scores[image, cell][keep])

@@ -1,5 +1,6 @@
 """Both stages together: find the faces, cut them from the best pixels there are, classify them."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from deployments.calls import Item, MaskDetectionOptions
 from deployments.engines.equip import Example
 from deployments.imaging.spec import KeepRatio
 from deployments.models.card import ModelCard
-from deployments.models.device import Normalizer, inside, stack
+from deployments.models.device import Normalizer, tensor_of
 from deployments.models.face_mask.classifier import CROP_SIZE, FaceClassifier, Verdict, crop_faces, refine
 from deployments.models.face_mask.detector import NMS_IOU, FaceDetector, detect
 from deployments.results import Box, Face
@@ -40,11 +41,10 @@ class Network(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """pixels: uint8 [N, 3, H, W] of the pictures; sizes: their (height, width); small: float [N, 3, h, w], normalised,
-    for the detector; thresholds: the least face score that each picture's request asks for."""
+    """pictures: uint8 [3, H, W] each; small: float [N, 3, h, w], normalised, for the detector; thresholds: the least
+    face score that each picture's request asks for."""
 
-    pixels: Tensor
-    sizes: list[tuple[int, int]]
+    pictures: list[Tensor]
     small: Tensor
     small_sizes: list[tuple[int, int]]
     thresholds: list[float]
@@ -95,26 +95,23 @@ class FaceMaskModel:
     @torch.inference_mode()
     def collate(self, items: list[Item]) -> Batch:
         """Send the pictures to the device once; make the detector's smaller ones there."""
-        sizes = [(item.image.shape[0], item.image.shape[1]) for item in items]
-        # One pixel of padding at least, so that crops at a border are the same in every batch.
-        height, width = (max(sides) + 1 for sides in zip(*sizes, strict=True))
-        pixels = stack([item.image for item in items], height, width).to(self.device, non_blocking=True)
-        padded = self.padded_shape(items[0])
+        pictures = [tensor_of(item.image, self.device) for item in items]
         small_sizes = [self.detector_size(item) for item in items]
-        small = torch.zeros(len(items), 3, *padded, device=self.device)
-        for slot, picture, (h, w), target in zip(small, pixels, sizes, small_sizes, strict=True):
-            whole = picture[None, :, :h, :w].float()
-            resized = F.interpolate(whole, size=target, mode="bilinear", antialias=True, align_corners=False)
-            slot[:, : target[0], : target[1]] = self.normalize(resized.round_())[0]
-        return Batch(pixels, sizes, small, small_sizes, [self._threshold(item) for item in items])
+        small = torch.zeros(len(items), 3, *self.padded_shape(items[0]), device=self.device)
+        for slot, picture, (h, w) in zip(small, pictures, small_sizes, strict=True):
+            planes = picture[None].contiguous().float()  # which is resized faster than interleaved colours
+            resized = F.interpolate(planes, size=(h, w), mode="bilinear", antialias=True, align_corners=False)
+            slot[:, :h, :w] = self.normalize(resized.round_())[0]
+        return Batch(pictures, small, small_sizes, [self._threshold(item) for item in items])
 
     @torch.inference_mode()
     def run(self, batch: Batch) -> list[RawFaces]:
         """Detect in the small pictures, classify crops of the large ones."""
         found = detect(self.detector(batch.small), min(batch.thresholds))
         boxes, scores, limits = [], [], []
-        pictures = zip(batch.sizes, batch.small_sizes, batch.thresholds, strict=True)
-        for n, ((height, width), (h, w), threshold) in enumerate(pictures):
+        pictures = zip(batch.pictures, batch.small_sizes, batch.thresholds, strict=True)
+        for n, (picture, (h, w), threshold) in enumerate(pictures):
+            height, width = picture.shape[1:]
             # Only faces that are asked for reach the second stage: a crowd has many doubtful ones.
             mine = ((found.image == n) & (found.scores >= threshold)).nonzero()[:MOST_FACES, 0]
             scale = torch.tensor([width / w, height / h] * 2, device=self.device)
@@ -140,13 +137,15 @@ class FaceMaskModel:
         if not sum(counts):
             none = torch.zeros(0, device=self.device)
             return [Verdict(none, none, none.view(0, 4))] * len(boxes)
-        height, width = batch.pixels.shape[2:]
-        canvas = self.normalize(batch.pixels) * inside(batch.sizes, height, width, self.device)
-        image = torch.arange(len(boxes), device=self.device).repeat_interleave(torch.tensor(counts, device=self.device))
-        chunks = zip(torch.split(image, CROPS_AT_ONCE), torch.split(torch.cat(boxes), CROPS_AT_ONCE), strict=True)
-        verdicts = [self.classifier(crop_faces(canvas, *chunk)) for chunk in chunks]
+        verdicts = [self.classifier(crops) for crops in gathered(self._crops(batch.pictures, boxes), CROPS_AT_ONCE)]
         parts = (torch.split(torch.cat(part).float(), counts) for part in zip(*verdicts, strict=True))
         return [Verdict(*each) for each in zip(*parts, strict=True)]
+
+    def _crops(self, pictures: list[Tensor], boxes: list[Tensor]) -> Iterator[Tensor]:
+        """The second stage's input of each box, picture by picture: float [K, 3, CROP_SIZE, CROP_SIZE], K few."""
+        for picture, mine in zip(pictures, boxes, strict=True):
+            for some in torch.split(mine, CROPS_AT_ONCE) if len(mine) else ():
+                yield crop_faces(picture, some, self.normalize)
 
     def finish(self, item: Item, raw: RawFaces) -> list[Face]:
         """Faces in pixels of the original image, best first."""
@@ -168,3 +167,15 @@ class FaceMaskModel:
         assert isinstance(options, MaskDetectionOptions)
         asked = self.card.thresholds["face_threshold"] if options.face_threshold is None else options.face_threshold
         return max(asked, LOWEST_THRESHOLD)
+
+
+def gathered(parts: Iterable[Tensor], most: int) -> Iterator[Tensor]:
+    """Tensors [K, ...] joined along their first axis as long as that stays within ``most``."""
+    together: list[Tensor] = []
+    for part in parts:
+        if together and sum(map(len, together)) + len(part) > most:
+            yield torch.cat(together)
+            together = []
+        together.append(part)
+    if together:
+        yield torch.cat(together)

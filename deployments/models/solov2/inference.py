@@ -1,11 +1,13 @@
 """From raw outputs to instances: points-NMS, dynamic masks, matrix NMS (SOLOv2, sections 3.3 and 3.4)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from deployments.models.candidates import Asked
 from deployments.models.solov2.config import Inference
 from deployments.models.solov2.network import RawOutput
 
@@ -43,36 +45,59 @@ def matrix_nms(scores: Tensor, labels: Tensor, masks: Tensor, areas: Tensor, sig
     return scores * decay.amin(dim=0)
 
 
-def select(raw: RawOutput, strides: tuple[int, ...], settings: Inference) -> list[SoftMasks]:
+def select(
+    raw: RawOutput, strides: tuple[int, ...], settings: Inference, asked: Sequence[Asked] | None = None
+) -> list[SoftMasks]:
     """Decode a batch; one answer a picture, whatever else the batch holds.
 
-    strides: each level's stride in input pixels, below which a mask's area (in mask pixels) is noise.
+    strides: each level's stride in input pixels, below which a mask's area (in mask pixels) is noise; asked: of each
+    picture, to leave out other labels and what cannot reach the least score, which changes nothing for the rest.
     """
-    scores = [points_nms(logits.float().sigmoid()) for logits in raw.category_logits]
-    flat_scores = torch.cat([s.flatten(2).transpose(1, 2) for s in scores], dim=1)
-    flat_kernels = torch.cat([k.flatten(2).transpose(1, 2) for k in raw.kernels], dim=1)
+    levels = [logits.float().sigmoid() for logits in raw.category_logits]
+    kernels = torch.cat([each.flatten(2) for each in raw.kernels], dim=2)
     cell_strides = torch.cat(
-        [torch.full((s.shape[2] * s.shape[3],), stride) for s, stride in zip(scores, strides, strict=True)]
-    ).to(flat_scores.device)
+        [torch.full((s.shape[2] * s.shape[3],), stride) for s, stride in zip(levels, strides, strict=True)]
+    ).to(kernels.device)
     return [
-        _select_one(*one, cell_strides, settings)
-        for one in zip(flat_scores, flat_kernels, raw.mask_features, strict=True)
+        _select_one(
+            [scores[n] for scores in levels],
+            kernels[n],
+            raw.mask_features[n],
+            cell_strides,
+            settings,
+            asked[n] if asked else None,
+        )
+        for n in range(len(kernels))
     ]
 
 
-def _select_one(scores: Tensor, kernels: Tensor, features: Tensor, strides: Tensor, settings: Inference) -> SoftMasks:
-    """One picture: scores [cells, classes], kernels [cells, channels], features [channels, h, w], strides [cells]."""
-    cell, label = torch.nonzero(scores > settings.candidate_score, as_tuple=True)
+def _select_one(
+    levels: list[Tensor],
+    kernels: Tensor,
+    features: Tensor,
+    strides: Tensor,
+    settings: Inference,
+    wanted: Asked | None,
+) -> SoftMasks:
+    """One picture: scores [classes, G, G] a level, kernels [channels, cells], features [channels, h, w], strides
+    [cells]."""
+    # A mask's certainty and its decay by better ones are at most 1, so what is below the least score stays below it.
+    least = wanted.lowest_threshold if wanted else 0.0
+    labels = _present(levels, settings.candidate_score, least, wanted.label_ids if wanted else None)
+    if not len(labels):
+        return SoftMasks(features.new_zeros(0), labels, features.new_zeros(0, *features.shape[1:]))
+    scores = torch.cat([points_nms(level[labels][None])[0].flatten(1) for level in levels], dim=1).T
+    cell, column = torch.nonzero((scores > settings.candidate_score) & (scores >= least), as_tuple=True)
     # Thousands of candidates may pass: their masks are weighed some at a time, and made again for those that are kept.
     parts = torch.split(cell, CANDIDATES_AT_ONCE)
-    weighed = [_weigh(kernels[part], features, settings.mask_threshold) for part in parts]
+    weighed = [_weigh(kernels[:, part], features, settings.mask_threshold) for part in parts]
     area, certainty = (torch.cat(each) for each in zip(*weighed, strict=True))
-    large = area > strides[cell]
-    cell, label, area = cell[large], label[large], area[large]
-    score = scores[cell, label] * certainty[large]
+    score = scores[cell, column] * certainty
+    enough = (area > strides[cell]) & (score >= least)
+    cell, label, area, score = cell[enough], labels[column[enough]], area[enough], score[enough]
     order = score.argsort(descending=True, stable=True)[: settings.candidates]
     score, label, area = score[order], label[order], area[order]
-    soft = _soft_masks(kernels[cell[order]], features)
+    soft = _soft_masks(kernels[:, cell[order]], features)
     if len(score):
         binary = (soft > settings.mask_threshold).flatten(1).float()
         score = matrix_nms(score, label, binary, area, settings.nms_sigma)
@@ -81,9 +106,18 @@ def _select_one(scores: Tensor, kernels: Tensor, features: Tensor, strides: Tens
     return SoftMasks(score[order], label[order], soft[order])
 
 
+def _present(levels: list[Tensor], above: float, least: float, label_ids: tuple[int, ...] | None) -> Tensor:
+    """Labels that some cell scores high enough, in order: int64 [P]. Few of many classes are in one picture."""
+    best = torch.stack([level.flatten(1).amax(dim=1) for level in levels]).amax(dim=0)
+    high = (best > above) & (best >= least)
+    if label_ids is not None:
+        high &= torch.isin(torch.arange(len(high)), torch.tensor(label_ids, dtype=torch.int64)).to(high.device)
+    return high.nonzero()[:, 0]
+
+
 def _soft_masks(kernels: Tensor, features: Tensor) -> Tensor:
-    """Mask probabilities of dynamic 1x1 kernels [K, channels] on features [channels, h, w]: float32 [K, h, w]."""
-    return torch.einsum("kc,chw->khw", kernels, features).float().sigmoid()
+    """Mask probabilities of dynamic 1x1 kernels [channels, K] on features [channels, h, w]: float32 [K, h, w]."""
+    return torch.einsum("ck,chw->khw", kernels, features).float().sigmoid()
 
 
 def _weigh(kernels: Tensor, features: Tensor, threshold: float) -> tuple[Tensor, Tensor]:

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from deployments.calls import InstanceSegmentationOptions, Item
+from deployments.calls import Item
 from deployments.engines.equip import Example
 from deployments.imaging.masks import encode_rle, rle_area, rle_box
-from deployments.models.candidates import asked, scores_enough
+from deployments.models.candidates import Asked, asked, scores_enough
 from deployments.models.card import ModelCard
 from deployments.models.device import Normalizer, padded_batch
 from deployments.models.solov2.checkpoints import read_checkpoint
@@ -22,9 +22,10 @@ from deployments.results import Instance
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """images: normalised float [N, 3, H, W], zero-padded right and below."""
+    """images: normalised float [N, 3, H, W], zero-padded right and below; asked: of each picture, all where None."""
 
     images: Tensor
+    asked: list[Asked] | None = None
 
 
 class Solov2Model:
@@ -61,21 +62,19 @@ class Solov2Model:
         """Pad, send to the device, normalise."""
         pictures = [item.image for item in items]
         images = padded_batch(pictures, *self.padded_shape(items[0]), self.normalize, self.device)
-        return Batch(images)
+        return Batch(images, [self._asked(item) for item in items])
 
     @torch.inference_mode()
     def run(self, batch: Batch) -> list[SoftMasks]:
         """Instances of each picture, masks still at a quarter of the input's size."""
         raw = self.network(batch.images)
-        found = select(raw, self.network.architecture.mask_strides, self.inference)
+        found = select(raw, self.network.architecture.mask_strides, self.inference, batch.asked)
         return [SoftMasks(*(part.cpu() for part in one)) for one in found]
 
     @torch.inference_mode()
     def finish(self, item: Item, raw: SoftMasks) -> list[Instance]:
         """Instances that the request asks for, best first, masks at the original size."""
-        options = item.call.options
-        assert isinstance(options, InstanceSegmentationOptions)
-        wanted = asked(options, self.card.thresholds, self.card, self.inference.kept)
+        wanted = self._asked(item)
         chosen = scores_enough(raw.scores, raw.labels, wanted)
         if wanted.label_ids is not None:
             chosen &= torch.isin(raw.labels, torch.tensor(wanted.label_ids, dtype=torch.int64))
@@ -90,3 +89,6 @@ class Solov2Model:
             if area:
                 instances.append(Instance(label, self.card.labels[label], score, rle_box(rle), rle, area))
         return instances
+
+    def _asked(self, item: Item) -> Asked:
+        return asked(item.call.options, self.card.thresholds, self.card, self.inference.kept)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from deployments.models.candidates import Asked
 from deployments.models.solov2.config import Architecture, Inference
 from deployments.models.solov2.inference import SoftMasks, matrix_nms, points_nms, select
 from deployments.models.solov2.network import RawOutput, Solov2
@@ -107,6 +108,25 @@ def test_answers_are_bounded_sorted_and_above_the_threshold() -> None:
     assert (one.scores.diff() <= 0).all()
     assert one.scores.min() >= 0.2
     assert one.labels.max() < SMALL.classes
+
+
+@pytest.mark.parametrize("least", [0.0, 0.2, 0.35, 0.6, 0.99])
+@pytest.mark.parametrize("label_ids", [None, (1, 3), ()])
+def test_what_is_not_asked_for_changes_nothing_for_the_rest(least: float, label_ids: tuple[int, ...] | None) -> None:
+    raw = raw_output(pictures=2, bias=-1)
+    settings = Inference(candidates=10**6, kept=10**6)
+    everything = select(raw, SMALL.mask_strides, settings)
+    found = select(raw, SMALL.mask_strides, settings, [Asked(least, None, label_ids, 10**6)] * 2)
+    for one, whole in zip(found, everything, strict=True):
+        rows = whole.scores >= least
+        if label_ids is not None:
+            rows &= torch.isin(whole.labels, torch.tensor(label_ids, dtype=torch.int64))
+        mine = one.scores >= least
+        torch.testing.assert_close(one.scores[mine], whole.scores[rows], rtol=1e-5, atol=1e-6)
+        assert one.labels[mine].tolist() == whole.labels[rows].tolist()
+        torch.testing.assert_close(one.masks[mine], whole.masks[rows], rtol=1e-4, atol=1e-5)
+        assert set(one.labels.tolist()) <= set(range(SMALL.classes) if label_ids is None else label_ids)
+    assert len(everything[0].scores) > 20
 
 
 @pytest.fixture(scope="module")
