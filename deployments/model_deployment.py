@@ -37,6 +37,7 @@ class ModelDeployment(Replica):
         model = load(card, self.task, device, threads, precision, engine)
         self.work = WorkMeter(model.lanes)
         super().__init__(model, ServeBatchMetrics(self.task))
+        self.measure_batches()
 
     async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
         """As a replica answers, and measured."""

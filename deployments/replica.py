@@ -1,6 +1,7 @@
 """What all model deployments share: a model behind a batcher, with thresholds and budget that may change meanwhile."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from deployments.batching.batcher import Batcher, BatcherClosed, DeadlineExceeded, QueueFull
 from deployments.batching.budget import BatchBudget
+from deployments.batching.fastest import fastest_batch
 from deployments.batching.observer import BatchObserver
 from deployments.calls import Answer, Call, CallExpired, Item, ReplicaOverloaded, TaskOptions, threshold_names
 from deployments.imaging.resize import prepare
@@ -19,8 +21,14 @@ from deployments.models.card import OPTIONS
 from deployments.models.model import Model
 from deployments.settings import ReplicaSettings
 
+# The logger that Serve shows of a replica.
+logger = logging.getLogger("ray.serve")
+
 WARM_UP_SIZES = ((480, 640), (640, 480))
 """Height and width of the pictures that run before a replica is ready."""
+MOST_IMAGES = 64
+"""Of a batch that is tried before a replica is ready."""
+OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 HEALTH_INTERVAL_S = 5.0
 """A model that answered this recently is healthy without another run."""
 
@@ -31,6 +39,7 @@ class Replica:
     def __init__(self, model: Model[Any, Any], observer: BatchObserver | None = None) -> None:
         self.model = model
         self.settings = ReplicaSettings()
+        self._fastest = MOST_IMAGES
         self._last_answer = time.monotonic()
         self._batcher = Batcher(
             model.collate,
@@ -38,12 +47,23 @@ class Replica:
             model.padded_shape,
             self._budget(),
             lanes=model.lanes,
-            out_of_memory=(MemoryError, torch.OutOfMemoryError),
+            out_of_memory=OUT_OF_MEMORY,
             observer=observer,
         )
         for height, width in WARM_UP_SIZES:
             item = self._blank(height, width)
             model.finish(item, model.run(model.collate([item]))[0])
+
+    def measure_batches(self) -> None:
+        """Bound batches by what is worth while on this device; a setting can only lower it. Before the first call."""
+        item = self._blank(*WARM_UP_SIZES[0])
+        self._fastest = fastest_batch(
+            lambda size: self.model.run(self.model.collate([item] * size)), MOST_IMAGES, OUT_OF_MEMORY
+        )
+        logger.info(
+            "%s: batches of up to %d images, %d at a time", self.model.card.name, self._fastest, self.model.lanes
+        )
+        self._batcher.budget = self._budget()
 
     def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """Take over thresholds and batch budget. Raises ValueError for a setting that is unknown or out of range."""
@@ -90,7 +110,7 @@ class Replica:
         await self._batcher.close()
 
     def _budget(self) -> BatchBudget:
-        return BatchBudget(self.settings.max_batch_images, self.settings.max_batch_pixels)
+        return BatchBudget(min(self.settings.max_batch_images, self._fastest), self.settings.max_batch_pixels)
 
     def _with_defaults(self, options: TaskOptions) -> TaskOptions:
         """The settings' thresholds, where a request leaves them open; the card's are the model's own business."""

@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import numpy as np
 import pytest
@@ -92,6 +92,22 @@ async def test_a_new_batch_budget_holds_at_once(replica: Replica) -> None:
     await asyncio.gather(*(ask(replica) for _ in range(9)))
     assert sum(model_of(replica).batches) == 9
     assert max(model_of(replica).batches) == 2
+
+
+async def test_batches_are_bounded_by_what_is_measured(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fastest(run: Callable[[int], object], *_: object) -> int:
+        run(4)
+        return 4
+
+    monkeypatch.setattr("deployments.replica.fastest_batch", fastest)
+    model_of(replica).batches.clear()
+    replica.measure_batches()
+    assert model_of(replica).batches == [4]
+    for setting, largest in ((16, 4), (3, 3)):
+        replica.reconfigure({"max_batch_images": setting})
+        model_of(replica).batches.clear()
+        await asyncio.gather(*(ask(replica) for _ in range(9)))
+        assert max(model_of(replica).batches) == largest
 
 
 @pytest.mark.parametrize(
