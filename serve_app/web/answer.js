@@ -10,7 +10,12 @@ const LEAST_COVERAGE = 0.3;
 /** The three tasks: what they find, which score counts, and the option that is its least. */
 export const TASKS = {
   mask_detection: { title: "Faces and masks", found: "faces", score: "face_score", threshold: "face_threshold" },
-  instance_segmentation: { title: "People and things", found: "instances", score: "score", threshold: "score_threshold" },
+  instance_segmentation: {
+    title: "People and things",
+    found: "instances",
+    score: "score",
+    threshold: "score_threshold",
+  },
   object_detection: { title: "Objects", found: "objects", score: "score", threshold: "score_threshold" },
 };
 

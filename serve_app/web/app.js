@@ -118,7 +118,9 @@ function show() {
   const picture = find("img", frame);
   if (picture) picture.alt = `${selected.name}: ${summary.text}`;
   drawSubjects(frame, image, subjects, layers, point);
-  const failures = image.errors.map(({ task, message }) => notice("problem", `${TASKS[task].title}: no answer`, message));
+  const failures = image.errors.map(({ task, message }) =>
+    notice("problem", `${TASKS[task].title}: no answer`, message),
+  );
   tell(h("h2", {}, summary.title), h("p", {}, summary.detail), ...failures);
   find("#found").replaceChildren(...foundLines(subjects, point));
   find("#timing").replaceChildren(...timingBar(selected.answer.timing_ms, selected.elapsed));

@@ -36,7 +36,8 @@ export function codePanel(element, onMaskForm) {
     select(tabs[at].dataset.tab);
     tabs[at].focus();
   });
-  const forms = h("select", { name: "masks" }, Object.entries(MASK_FORMS).map(([value, title]) => h("option", { value }, title)));
+  const choices = Object.entries(MASK_FORMS).map(([value, title]) => h("option", { value }, title));
+  const forms = h("select", { name: "masks" }, choices);
   forms.addEventListener("change", () => onMaskForm(forms.value));
   const copy = h("button", {}, icon("copy"), h("span", { role: "status" }, "Copy"));
   copy.addEventListener("click", async () => {
@@ -45,7 +46,14 @@ export function codePanel(element, onMaskForm) {
     setTimeout(() => (copy.lastChild.textContent = "Copy"), 1500);
   });
   element.replaceChildren(
-    h("div", { class: "actions" }, h("h2", {}, "The same from a program"), h("label", { class: "masks" }, "Masks as ", forms), list, copy),
+    h(
+      "div",
+      { class: "actions" },
+      h("h2", {}, "The same from a program"),
+      h("label", { class: "masks" }, "Masks as ", forms),
+      list,
+      copy,
+    ),
     text,
   );
   select(current);

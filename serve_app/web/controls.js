@@ -8,7 +8,7 @@ const FLOOR = 0.2;
 const LAYERS = { outlines: "Outlines", boxes: "Boxes", labels: "Labels" };
 
 /**
- * Each task that the service has: whether it is `shown`, and from which `threshold` on, null for those of its model card,
+ * Each task that the service has: whether it is `shown`, and from which `threshold` on, null for those of its card,
  * `own` as `{least, ofClass}`. `floor` is what is asked for.
  */
 export function settingsOf(cards) {
@@ -61,7 +61,7 @@ function taskControl(task, setting, settings, onChange) {
     slider.value = setting.threshold ?? least;
     slider.style.setProperty("--share", `${((slider.value - setting.floor) / (1 - setting.floor)) * 100}%`);
     const byClass = setting.threshold === null && own.length > 1;
-    value.textContent = byClass ? "by class" : Number(slider.value).toFixed(2);
+    value.textContent = byClass ? "by class" : (setting.threshold ?? least).toFixed(2);
     value.title = byClass ? own.join(", ") : "";
     slider.setAttribute("aria-valuetext", byClass ? own.join(", ") : value.textContent);
     reset.hidden = setting.threshold === null;

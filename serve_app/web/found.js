@@ -15,7 +15,7 @@ export function foundLines(subjects, onPoint) {
       { class: "line", data: { subject: index }, "aria-label": spoken(subject) },
       h("span", { class: "swatch", style: { "--color": color ?? "transparent" } }),
       h("span", { class: "title" }, title, h("small", {}, percent(score))),
-      verdict && h("span", { class: `verdict ${verdict.state}` }, icon(ICONS[verdict.state]), verdict.text, verdict.share && h("small", {}, verdict.share)),
+      verdict && wears(verdict),
     );
     button.addEventListener("pointerenter", () => onPoint(index));
     button.addEventListener("pointerleave", () => onPoint(null));
@@ -23,6 +23,10 @@ export function foundLines(subjects, onPoint) {
     button.addEventListener("blur", () => onPoint(null));
     return h("li", {}, button);
   });
+}
+
+function wears({ text, state, share }) {
+  return h("span", { class: `verdict ${state}` }, icon(ICONS[state]), text, share && h("small", {}, share));
 }
 
 /** A line as it is read out. */
@@ -33,6 +37,7 @@ function spoken({ title, score, verdict }) {
 
 /** What is being done, or went wrong, in place of lines: a title, a text, and what can be done about it. */
 export function notice(kind, title, text, ...actions) {
-  const parts = [kind !== "busy" && icon("warn"), h("div", {}, h("strong", {}, title), text && h("p", {}, text), actions.length > 0 && h("div", { class: "buttons" }, actions))];
-  return h("div", { class: `notice ${kind}` }, parts);
+  const buttons = actions.length > 0 && h("div", { class: "buttons" }, actions);
+  const words = h("div", {}, h("strong", {}, title), text && h("p", {}, text), buttons);
+  return h("div", { class: `notice ${kind}` }, kind !== "busy" && icon("warn"), words);
 }

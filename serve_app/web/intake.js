@@ -70,7 +70,8 @@ async function openCamera(onFiles) {
   );
   find("[data-do=cancel]", dialog).addEventListener("click", () => dialog.close(), { signal: close.signal });
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1920 }, facingMode: "environment" } });
+    const wanted = { width: { ideal: 1920 }, facingMode: "environment" };
+    stream = await navigator.mediaDevices.getUserMedia({ video: wanted });
   } catch (error) {
     const denied = error.name === "NotAllowedError";
     problem.textContent = denied ? "The browser was not allowed to use the camera." : "No camera could be opened.";

@@ -10,7 +10,7 @@ export async function readMask(mask, height, width) {
   return Array.isArray(mask) ? fromPolygons(mask, height, width) : fromRle(mask);
 }
 
-/** From COCO's compressed RLE: 5 bits a character, each run from the third on as its difference to the one two before. */
+/** From COCO's compressed RLE: 5 bits a character, runs from the third on as their difference to the one two before. */
 export function fromRle({ size: [height, width], counts }) {
   const runs = [];
   for (let at = 0; at < counts.length; ) {

@@ -6,7 +6,7 @@ import { outline } from "./masks.js";
 /** Subjects beyond which only the one pointed at is named. */
 const MOST_TAGS = 16;
 
-/** A figure of the photo, with words where the browser cannot show the file; `size` is the answer's, once there is one. */
+/** A figure of the photo, in words where the browser cannot show the file; `size` is the answer's, if there is one. */
 export function photoFigure(url, alt, size = null) {
   const image = h("img", { src: url, alt, decoding: "async", draggable: false });
   const frame = h("div", { class: "frame" }, image);
@@ -76,15 +76,17 @@ function rectangle({ left, top, right, bottom }, className) {
 /** What each face wears above it, then each name at the corner of its box where it hides no label that is there. */
 function label(tags, subjects, width, height) {
   const taken = [];
+  // In a crowd only the labels of one subject are seen at a time, and measuring all would take long.
+  const crowded = tags.classList.contains("crowded");
   const put = (tag, places) => {
     tags.append(tag);
-    for (const [x, y, alignment] of places) {
+    for (const [x, y, alignment] of crowded ? places.slice(0, 1) : places) {
       tag.className = tag.className.replace(/ (start|end)-(above|below)/, "") + ` ${alignment}`;
       tag.style.setProperty("left", `${clamp(x / width) * 100}%`);
       tag.style.setProperty("top", `${clamp(y / height) * 100}%`);
-      if (!taken.some((other) => collide(other, tag.getBoundingClientRect()))) break;
+      if (crowded || !taken.some((other) => collide(other, tag.getBoundingClientRect()))) break;
     }
-    taken.push(tag.getBoundingClientRect());
+    if (!crowded) taken.push(tag.getBoundingClientRect());
   };
   subjects.forEach(({ face, verdict }, index) => {
     if (!face) return;
@@ -92,7 +94,8 @@ function label(tags, subjects, width, height) {
     const above = [[left, top, "start-above"], [right, top, "end-above"]];
     const below = [[left, bottom, "start-below"], [right, bottom, "end-below"]];
     if (left / width > 0.75) for (const places of [above, below]) places.reverse();
-    const tag = h("span", { class: `tag ${verdict.state}`, data: { subject: index } }, `${verdict.text} ${verdict.share}`);
+    const text = `${verdict.text} ${verdict.share}`;
+    const tag = h("span", { class: `tag ${verdict.state}`, data: { subject: index } }, text);
     // The last is taken where none is free.
     put(tag, top / height > 0.06 ? [...above, ...below, above[0]] : [...below, below[0]]);
   });

@@ -76,7 +76,8 @@ export class Photos {
   }
 
   #failed(photo, error) {
-    const told = error instanceof ServiceError ? error : new ServiceError("The answer could not be read", error.message);
+    const inWords = error instanceof ServiceError;
+    const told = inWords ? error : new ServiceError("The answer could not be read", error.message);
     Object.assign(photo, { state: "failed", error: told });
     if (told.retryAfter === null || photo.tries >= MOST_TRIES) return;
     Object.assign(photo, { state: "busy", retryAt: Date.now() + told.retryAfter * 1000 });

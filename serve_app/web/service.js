@@ -7,6 +7,7 @@ const WORDS = {
   body_too_large: (name) => `${name} is a larger file than the service takes`,
   unauthorized: () => "This service asks for an API key",
   overloaded: () => "The service is busy",
+  too_many_requests: () => "This API key has used up its share for now",
   unavailable: () => "The models cannot answer right now",
   deadline_exceeded: (name) => `The answer for ${name} took longer than allowed`,
   not_found: () => "This service does not offer the API that the page needs",
@@ -53,7 +54,7 @@ export async function sampleFile(name) {
 
 /** The words for a failure's entry `{code, message}` about a photo of this name. */
 export function inWords({ code, message }, name) {
-  return new ServiceError(WORDS[code]?.(name) ?? "The service refused the request", sentence(message));
+  return new ServiceError(titleOf(code, name), sentence(message), { status: 400 });
 }
 
 async function ask(path, options, name) {
@@ -73,10 +74,14 @@ async function ask(path, options, name) {
   const { status } = response;
   const code = told.code in WORDS ? told.code : CODE_OF_STATUS[status];
   const wait = Number(response.headers.get("Retry-After"));
-  throw new ServiceError(WORDS[code]?.(name) ?? "The service refused the request", sentence(told.message ?? `Status ${status}`), {
+  throw new ServiceError(titleOf(code, name), sentence(told.message ?? `Status ${status}`), {
     status,
     retryAfter: [429, 503].includes(status) ? Math.max(1, wait || 1) : null,
   });
+}
+
+function titleOf(code, name) {
+  return WORDS[code]?.(name) ?? "The service refused the request";
 }
 
 function headers(key) {

@@ -1,7 +1,10 @@
-/** What an image's entry is about, one subject for everybody and everything: the lines of the list and of the overlay. */
+/** What an image's entry is about: one subject for everybody and everything, in the list and on the photo. */
 
 // As deployments/imaging/draw.py has them.
-const COLORS = ["#4084f4", "#f5a623", "#9b51e0", "#2dc8dc", "#ec64af", "#f0d73c", "#5f5ac8", "#aa7d55", "#78afe6", "#be96f0"];
+const COLORS = [
+  ["#4084f4", "#f5a623", "#9b51e0", "#2dc8dc", "#ec64af"],
+  ["#f0d73c", "#5f5ac8", "#aa7d55", "#78afe6", "#be96f0"],
+].flat();
 export const VERDICTS = {
   MASK: { text: "Mask", state: "mask" },
   "NO MASK": { text: "No mask", state: "bare" },

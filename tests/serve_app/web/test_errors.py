@@ -47,12 +47,18 @@ def test_an_overload_is_waited_out(page: Page, faces: SceneBranch, instances: Sc
     assert lines(page)[0].startswith("Person 1")
 
 
-def test_the_wait_is_that_of_retry_after(page: Page) -> None:
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [(503, "overloaded", "The service is busy"), (429, "too_many_requests", "This API key has used up its share")],
+)
+def test_the_wait_is_that_of_retry_after(page: Page, status: int, code: str, words: str) -> None:
     def refuse(route: Route) -> None:
-        route.fulfill(status=503, headers={"Retry-After": "42"}, json={"error": {"code": "overloaded", "message": "-"}})
+        error = {"error": {"code": code, "message": "-"}}
+        route.fulfill(status=status, headers={"Retry-After": "42"}, json=error)
 
     page.route("**/analyze", refuse)
     upload(page, photo())
+    expect(page.locator("#summary")).to_contain_text(words)
     expect(page.locator("#summary")).to_contain_text("Trying again in 42 s.")
     expect(page.locator("#summary")).to_contain_text("Trying again in 41 s.")
     page.unroute("**/analyze")
