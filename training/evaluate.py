@@ -132,7 +132,12 @@ def main() -> None:
                 if row.model == reference
                 for curve in row.measured.curves
             ]
-            draw_curves(curves, reference, card_path(reference).with_suffix(".png"))
+            reliabilities = [
+                replace(row.measured.reliability, name=f"{row.measured.reliability.name}, {row.data}")
+                for row in rows
+                if row.model == reference
+            ]
+            draw_curves(curves, reliabilities, reference, card_path(reference).with_suffix(".png"))
 
 
 if __name__ == "__main__":

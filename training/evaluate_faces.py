@@ -1,13 +1,14 @@
 """What the face-mask model reaches on labelled faces."""
 
+import numpy as np
 from rich.progress import track
 
 from deployments.calls import MaskDetectionOptions
 from deployments.models.model import Model
 from deployments.results import Box, Face
 from training.answer import answer, milliseconds
-from training.data import INCORRECT, Picture
-from training.metrics import TIMED, Measured, precision_recall
+from training.data import INCORRECT, WITH_MASK, Picture
+from training.metrics import TIMED, Measured, Reliability, precision_recall
 
 CATEGORIES = {1: "MASK", 2: "NO MASK"}
 NAMES = {1: "with_mask", 2: "without_mask", 3: "mask_incorrect"}
@@ -34,9 +35,12 @@ def match_faces(found: list[Face], picture: Picture, label: str) -> list[tuple[f
 
 
 def evaluate_faces(model: Model, pictures: list[Picture]) -> Measured:
-    """AP50 a label, and what the model says of each labelled face, incorrectly worn masks in a row of their own."""
+    """AP50 a label; what the model says of each labelled face, incorrectly worn masks in a row of their own; and how
+    often the label of a confidence is right, where one of an incorrectly worn mask should be NO MASK."""
     rows: dict[str, list[tuple[float, bool]]] = {label: [] for label in CATEGORIES.values()}
     confusion = {name: dict.fromkeys(("MASK", "NO MASK", "missed"), 0) for name in NAMES.values()}
+    confidences: list[float] = []
+    right: list[bool] = []
     for picture in track(pictures, description="faces"):
         found = answer(model, picture.image, MaskDetectionOptions(face_threshold=LOWEST_SCORE))
         for label in rows:
@@ -47,12 +51,17 @@ def evaluate_faces(model: Model, pictures: list[Picture]) -> Measured:
             best = max(sure, key=lambda face: face.box.iou(truth), default=None)
             said = best.label if best and best.box.iou(truth) >= 0.5 else "missed"
             confusion[NAMES[int(category)]][said] += 1
+            if best and said != "missed":
+                confidences.append(best.confidence)
+                right.append(said == ("MASK" if category == WITH_MASK else "NO MASK"))
     curves = []
     for category, label in CATEGORIES.items():
         truths = sum(int((picture.labels == category).sum()) for picture in pictures)
         scores, correct = [score for score, _ in rows[label]], [hit for _, hit in rows[label]]
         curves.append(precision_recall(label, scores, correct, truths))
+    reliability = Reliability("confidence of a label", np.array(confidences), np.array(right, bool))
     metrics = {f"ap50 {curve.name}": curve.average_precision for curve in curves}
+    metrics["calibration error of the confidence"] = reliability.calibration_error
     sure_only = MaskDetectionOptions(face_threshold=model.card.thresholds["face_threshold"])
     took = milliseconds(model, (picture.image for picture in pictures[:TIMED]), sure_only)
-    return Measured(metrics, curves, took, confusion)
+    return Measured(metrics, curves, took, confusion, reliability)

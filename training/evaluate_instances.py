@@ -13,7 +13,7 @@ from deployments.calls import InstanceSegmentationOptions
 from deployments.models.model import Model
 from training.answer import answer, milliseconds
 from training.data import DATA, coco_categories, load
-from training.metrics import TIMED, Curve, Measured
+from training.metrics import TIMED, Curve, Measured, Reliability
 
 LOWEST_SCORE = 0.05
 PERSON = 1
@@ -21,7 +21,8 @@ PERSON = 1
 
 
 def evaluate_instances(model: Model, folder: str, all_classes: bool) -> Measured:
-    """Mask AP and AP50 for people, and over all classes where a set labels all of them."""
+    """Mask AP and AP50 for people, their precision and recall at the card's threshold, and how often a person of a
+    score is one; where a set labels all classes, AP over all, and how many answers are of a class that is not there."""
     truth_file = DATA / folder / "val.json"
     pictures = load(folder, "val")
     images = json.loads(truth_file.read_text())["images"]
@@ -39,11 +40,43 @@ def evaluate_instances(model: Model, folder: str, all_classes: bool) -> Measured
         ap, ap50 = average_precision(evaluation, [PERSON])
         metrics = {"person mask AP": ap, "person mask AP50": ap50}
         curve = Curve("person", evaluation.params.recThrs, evaluation.eval["precision"][0, :, 0, 0, 2], ap50)
+        reliability, people = matched(evaluation, "person")
+        hits = reliability.right[reliability.scores >= threshold_of(model, "person")]
+        metrics |= {"person precision": float(hits.mean()), "person recall": int(hits.sum()) / people}
         if all_classes:
             ap, ap50 = average_precision(evaluation, category_ids)
             metrics |= {"all-class mask AP": ap, "all-class mask AP50": ap50}
+            absent = [row for row in detections if answered(model, row) and not shown(truth, row)]
+            metrics["answers of a class that is not there"] = len(absent)
     took = milliseconds(model, (picture.image for picture in pictures[:TIMED]), InstanceSegmentationOptions())
-    return Measured(metrics, [curve], took, {})
+    return Measured(metrics, [curve], took, {}, reliability)
+
+
+def threshold_of(model: Model, label: str) -> float:
+    """From which score the model answers a label unasked."""
+    return model.card.class_thresholds.get(label, model.card.thresholds["score_threshold"])
+
+
+def answered(model: Model, row: dict) -> bool:
+    """Whether a detection is one that the model answers unasked."""
+    category_ids = [category for category, _ in coco_categories()]
+    return row["score"] >= threshold_of(model, model.card.labels[category_ids.index(row["category_id"])])
+
+
+def shown(truth: COCO, row: dict) -> bool:
+    """Whether a detection's picture has any object of its class."""
+    return bool(truth.getAnnIds(imgIds=[row["image_id"]], catIds=[row["category_id"]]))
+
+
+def matched(evaluation: COCOeval, name: str) -> tuple[Reliability, int]:
+    """Whether each detection of one category, evaluated, matches an object at IoU 0.5, and how many objects there are;
+    those that COCO's rules ignore are left out."""
+    pictures = [one for one in evaluation.evalImgs if one and one["aRng"] == evaluation.params.areaRng[0]]
+    scores = np.concatenate([one["dtScores"] for one in pictures])
+    right = np.concatenate([one["dtMatches"][0] > 0 for one in pictures])
+    counts = ~np.concatenate([one["dtIgnore"][0] for one in pictures]).astype(bool)
+    objects = sum(int((np.asarray(one["gtIgnore"]) == 0).sum()) for one in pictures)
+    return Reliability(name, scores[counts], right[counts]), objects
 
 
 def average_precision(evaluation: COCOeval, categories: list[int]) -> tuple[float, float]:

@@ -4,6 +4,7 @@ What the detector takes for faces in the training pictures, and is none, is what
 ``--backbone mobilenet_v2-b0353104.pth`` it begins anew, and the detector is that of ``runs/face_detector.pt``.
 """
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -41,6 +42,8 @@ DRAWN = ((PROPER, 0.22), (NOSE, 0.16), (CHIN, 0.08))
 """How often a bare face gets a mask drawn over nose and mouth, or worn wrongly."""
 INCORRECT_WEIGHT = 4.0
 """How much more often an incorrectly worn mask is drawn than another face: there are 80 of them."""
+FROZEN = 10
+"""Blocks of the backbone that stay as they are where a training goes on from served weights."""
 SURE_FACE, LARGE_FACE = 0.6, 32.0
 """Score and longer side in pixels from which a face found in a picture that nobody labelled for faces is believed."""
 SURROUNDINGS = 3.0
@@ -197,12 +200,13 @@ def cut(image: NDArray[np.uint8], centre: NDArray[np.float32], half: float) -> N
 
 
 def loss(model: Callable[[Tensor], Verdict], images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
-    """Binary cross entropy with a little label smoothing, since some labels are wrong, and generalised IoU loss."""
+    """Binary cross entropy and generalised IoU loss. Labels of what is a face are smoothed a little, since some are
+    wrong; those of what it wears are not: no answer would be surer than the smoothing."""
     verdict = model(images)
     faces = torch.tensor([target.face for target in targets], device=images.device)
     masks = torch.tensor([target.mask for target in targets], device=images.device)
     face = F.binary_cross_entropy_with_logits(verdict.face, faces * 0.96 + 0.02)
-    mask = F.binary_cross_entropy_with_logits(verdict.mask, masks * 0.96 + 0.02, weight=faces, reduction="sum")
+    mask = F.binary_cross_entropy_with_logits(verdict.mask, masks, weight=faces, reduction="sum")
     inner = torch.tensor([(1 - 1 / CROP_MARGIN) / 2, (1 + 1 / CROP_MARGIN) / 2]).repeat_interleave(2) * CROP_SIZE
     boxes = refine(inner.to(images.device).expand(len(targets), 4), verdict.offsets.float())
     giou = generalized_box_iou_loss(boxes, torch.from_numpy(np.stack([t.box for t in targets])).to(images.device))
@@ -212,17 +216,24 @@ def loss(model: Callable[[Tensor], Verdict], images: Tensor, targets: list[Targe
 
 def main() -> None:
     """Train; ``python -m training.export face_mask`` takes the result from ``runs/mask_classifier.pt``."""
-    arguments = options("Train the second stage.", epochs=10, batch=32, learning_rate=6e-4, draws=4800)
+    # In how many pictures wrong faces are sought, and bare ones: all of them take minutes.
+    seeking = {"mined": 774, "strangers": 786}
+    arguments = options("Train the second stage.", epochs=10, batch=32, learning_rate=6e-4, draws=4800, **seeking)
+    choose = random.Random(arguments.seed)
     detector, model = FaceDetector().eval(), FaceClassifier()
     begin(model, arguments, "classifier.")
     pictures = load("facemask/kaggle853", "train")
     places = [Place(p, box, int(label), box) for p in pictures for box, label in zip(p.boxes, p.labels, strict=True)]
     if arguments.start:
         begin(detector, arguments, "detector.")
-        places += found_bare(detector, model.eval(), pack("instances/coco_oneperson", "train"))
+        # What is left to learn is which cloth lies where, not how to see.
+        model.backbone.features[:FROZEN].requires_grad_(False)
+        strangers = pack("instances/coco_oneperson", "train")
+        places += found_bare(detector, model.eval(), choose.sample(strangers, min(arguments.strangers, len(strangers))))
     else:
         detector.load_state_dict(weights_of(arguments.runs / "face_detector.pt", "last"))
-    places += mine(detector, pictures + load_without_people())
+    pictures += load_without_people()
+    places += mine(detector, choose.sample(pictures, min(arguments.mined, len(pictures))))
     crops = FaceCrops(places, arguments.seed)
     sampler = EpochSampler(len(crops), arguments.seed, crops.balance(), arguments.draws)
     train("mask_classifier", model, crops, loss, arguments, sampler)

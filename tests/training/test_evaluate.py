@@ -8,7 +8,9 @@ from deployments.results import Box, Face
 from training import evaluate
 from training.data import Picture
 from training.evaluate_faces import match_faces
-from training.metrics import draw_curves, precision_recall
+from training.metrics import Reliability, draw_curves, precision_recall
+
+RELIABILITY = Reliability("MASK", np.array([0.05, 0.61, 0.69, 1.0]), np.array([False, True, False, True]))
 
 
 def test_perfect_detections_score_one() -> None:
@@ -24,6 +26,15 @@ def test_by_hand() -> None:
 
 def test_what_is_missed_costs_recall() -> None:
     assert precision_recall("", [0.9], [True], truths=4).average_precision == 0.25
+
+
+def test_a_score_should_be_the_share_that_is_right() -> None:
+    assert RELIABILITY.bins() == [
+        (0.05, 0.0, 1),
+        (pytest.approx(0.65), 0.5, 2),
+        (1.0, 1.0, 1),
+    ]
+    assert RELIABILITY.calibration_error == pytest.approx((0.05 + 2 * 0.15) / 4)
 
 
 def picture(boxes: list[tuple[int, int, int, int]], labels: list[int]) -> Picture:
@@ -58,7 +69,9 @@ def test_the_wrong_label_is_wrong() -> None:
 
 
 def test_curves_become_a_picture(tmp_path: Path) -> None:
-    draw_curves([precision_recall("MASK", [0.9, 0.8], [True, False], truths=2)], "faces", tmp_path / "curve.png")
+    draw_curves(
+        [precision_recall("MASK", [0.9, 0.8], [True, False], truths=2)], [RELIABILITY], "faces", tmp_path / "curve.png"
+    )
     with Image.open(tmp_path / "curve.png") as drawn:
         assert drawn.size[0] > 300
 

@@ -9,13 +9,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import batched_nms
+from torchvision.ops import batched_nms, nms
 
 from deployments.models.backbones.mobilenet import MobileNetV2
 
 STRIDES = (4, 8, 16, 32)
 NMS_IOU = 0.45
 """Of two boxes that overlap more than this, the better one stays."""
+NESTED = 0.65
+"""Share of the smaller of two boxes inside the other from which both are the same face."""
 
 
 class Detections(NamedTuple):
@@ -94,6 +96,19 @@ def decode_boxes(level: LevelOutput, stride: int) -> Tensor:
     distances = level.distances.permute(0, 2, 3, 1)
     centres = cell_centres(distances.shape[1], distances.shape[2], stride, distances.device)
     return torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], dim=-1)
+
+
+def one_box_a_face(boxes: Tensor, scores: Tensor) -> Tensor:
+    """Greedy NMS, and of two boxes of which one lies mostly inside the other, the better: a large face may be found a
+    second time by its lower half, or by its glasses. Float [K, 4] and [K]; returns int64, those to keep, best first."""
+    kept = nms(boxes, scores, NMS_IOU)
+    corners = boxes[kept]
+    shared = torch.minimum(corners[:, None, 2:], corners[None, :, 2:]) - torch.maximum(
+        corners[:, None, :2], corners[None, :, :2]
+    )
+    areas = (corners[:, 2:] - corners[:, :2]).prod(dim=1)
+    inside = shared.clamp(min=0).prod(dim=2) / torch.minimum(areas[:, None], areas[None, :]).clamp(min=1e-6)
+    return kept[~(inside > NESTED).triu(diagonal=1).any(dim=0)]
 
 
 def detect(levels: list[LevelOutput], threshold: float, candidates_per_image: int = 1000) -> Detections:

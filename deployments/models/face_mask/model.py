@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.ops import nms
 
 from deployments.calls import Item, MaskDetectionOptions
 from deployments.engines.equip import Example
@@ -17,7 +16,7 @@ from deployments.imaging.spec import KeepRatio
 from deployments.models.card import ModelCard
 from deployments.models.device import Normalizer, tensor_of
 from deployments.models.face_mask.classifier import CROP_SIZE, FaceClassifier, Verdict, crop_faces, refine
-from deployments.models.face_mask.detector import NMS_IOU, FaceDetector, detect
+from deployments.models.face_mask.detector import FaceDetector, detect, one_box_a_face
 from deployments.results import Box, Face
 
 LOWEST_THRESHOLD = 0.02
@@ -126,7 +125,7 @@ class FaceMaskModel:
             # Both stages must see a face. The product is at most the first stage's score, so none is missed above.
             score = score * verdict.face.sigmoid()
             box = refine(box, verdict.offsets).clamp(min=0).minimum(limit)
-            keep = nms(box, score, NMS_IOU)
+            keep = one_box_a_face(box, score)
             keep = keep[score[keep] >= threshold]
             results.append(RawFaces(box[keep].cpu(), score[keep].cpu(), verdict.mask[keep].sigmoid().cpu()))
         return results

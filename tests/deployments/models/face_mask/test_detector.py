@@ -1,6 +1,13 @@
 import torch
 
-from deployments.models.face_mask.detector import STRIDES, FaceDetector, LevelOutput, decode_boxes, detect
+from deployments.models.face_mask.detector import (
+    STRIDES,
+    FaceDetector,
+    LevelOutput,
+    decode_boxes,
+    detect,
+    one_box_a_face,
+)
 
 
 def blank_levels(pictures: int = 1, size: int = 64) -> list[LevelOutput]:
@@ -56,3 +63,10 @@ def test_no_face_gives_empty_tensors() -> None:
     found = detect(blank_levels(), threshold=0.5)
     assert found.boxes.shape == (0, 4)
     assert found.scores.shape == (0,)
+
+
+def test_a_box_inside_or_around_a_better_one_is_the_same_face() -> None:
+    face, glasses, neighbour, around = [0, 0, 100, 100], [20, 20, 80, 40], [70, 0, 170, 100], [-40, -40, 140, 140]
+    boxes = torch.tensor([glasses, face, neighbour, around], dtype=torch.float32)
+    assert one_box_a_face(boxes, torch.tensor([0.5, 0.9, 0.8, 0.4])).tolist() == [1, 2]
+    assert one_box_a_face(boxes[:0], torch.zeros(0)).tolist() == []
