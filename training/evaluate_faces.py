@@ -1,17 +1,23 @@
 """What the face-mask model reaches on labelled faces."""
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.progress import track
 
 from deployments.calls import MaskDetectionOptions
 from deployments.models.model import Model
 from deployments.results import Box, Face
 from training.answer import answer, milliseconds
-from training.data import INCORRECT, WITH_MASK, Picture
+from training.data import INCORRECT, WITH_MASK, WITHOUT_MASK, Picture
 from training.metrics import TIMED, Measured, Reliability, precision_recall
+from training.worn_masks import CHIN, NOSE, PROPER, draw_mask
 
 CATEGORIES = {1: "MASK", 2: "NO MASK"}
 NAMES = {1: "with_mask", 2: "without_mask", 3: "mask_incorrect"}
+DRAWN = {"drawn over the nose": PROPER, "drawn below the nose": NOSE, "drawn at the chin": CHIN}
+"""Masks that labelled bare faces are given, and where."""
+LARGE_ENOUGH = 24.0
+"""Longer side in pixels from which a face is drawn on."""
 LOWEST_SCORE = 0.02
 
 
@@ -34,11 +40,29 @@ def match_faces(found: list[Face], picture: Picture, label: str) -> list[tuple[f
     return rows
 
 
+def face_at(found: list[Face], sides: NDArray[np.float32]) -> Face | None:
+    """The answer for a labelled face, float32 [4], if there is one."""
+    truth = Box(*map(float, sides))
+    best = max(found, key=lambda face: face.box.iou(truth), default=None)
+    return best if best and best.box.iou(truth) >= 0.5 else None
+
+
+def worn(picture: Picture, outline: tuple) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """The bare faces of a picture that are large enough, float32 [K, 4], and the picture with a mask drawn on each."""
+    large = (picture.boxes[:, 2:] - picture.boxes[:, :2]).max(axis=1, initial=0) >= LARGE_ENOUGH
+    boxes, image = picture.boxes[large & (picture.labels == WITHOUT_MASK)], picture.image
+    rng = np.random.default_rng(0)
+    for box in boxes:
+        image = draw_mask(rng, image, box, outline)
+    return boxes, image
+
+
 def evaluate_faces(model: Model, pictures: list[Picture]) -> Measured:
     """AP50 a label; what the model says of each labelled face, incorrectly worn masks in a row of their own; and how
-    often the label of a confidence is right, where one of an incorrectly worn mask should be NO MASK."""
+    often the label of a confidence is right, where one of an incorrectly worn mask should be NO MASK. Since such masks
+    are few, masks drawn on bare faces are counted too."""
     rows: dict[str, list[tuple[float, bool]]] = {label: [] for label in CATEGORIES.values()}
-    confusion = {name: dict.fromkeys(("MASK", "NO MASK", "missed"), 0) for name in NAMES.values()}
+    confusion = {name: dict.fromkeys(("MASK", "NO MASK", "missed"), 0) for name in (*NAMES.values(), *DRAWN)}
     confidences: list[float] = []
     right: list[bool] = []
     for picture in track(pictures, description="faces"):
@@ -47,13 +71,17 @@ def evaluate_faces(model: Model, pictures: list[Picture]) -> Measured:
             rows[label] += match_faces(found, picture, label)
         sure = [face for face in found if face.face_score >= model.card.thresholds["face_threshold"]]
         for sides, category in zip(picture.boxes, picture.labels, strict=True):
-            truth = Box(*map(float, sides))
-            best = max(sure, key=lambda face: face.box.iou(truth), default=None)
-            said = best.label if best and best.box.iou(truth) >= 0.5 else "missed"
-            confusion[NAMES[int(category)]][said] += 1
-            if best and said != "missed":
+            best = face_at(sure, sides)
+            confusion[NAMES[int(category)]][best.label if best else "missed"] += 1
+            if best:
                 confidences.append(best.confidence)
-                right.append(said == ("MASK" if category == WITH_MASK else "NO MASK"))
+                right.append(best.label == ("MASK" if category == WITH_MASK else "NO MASK"))
+        for name, outline in DRAWN.items():
+            boxes, image = worn(picture, outline)
+            found = answer(model, image, MaskDetectionOptions()) if len(boxes) else []
+            for sides in boxes:
+                best = face_at(found, sides)
+                confusion[name][best.label if best else "missed"] += 1
     curves = []
     for category, label in CATEGORIES.items():
         truths = sum(int((picture.labels == category).sum()) for picture in pictures)

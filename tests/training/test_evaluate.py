@@ -1,13 +1,17 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from deployments.calls import Item
+from deployments.models.card import card_path, read_card
 from deployments.results import Box, Face
+from tests.photos import astronaut
 from training import evaluate
 from training.data import Picture
-from training.evaluate_faces import match_faces
+from training.evaluate_faces import evaluate_faces, match_faces
 from training.metrics import Reliability, draw_curves, precision_recall
 
 RELIABILITY = Reliability("MASK", np.array([0.05, 0.61, 0.69, 1.0]), np.array([False, True, False, True]))
@@ -88,3 +92,30 @@ def test_both_are_measured_where_none_is_named(
     monkeypatch.setattr("sys.argv", ["evaluate", *arguments])
     evaluate.main()
     assert seen == measured
+
+
+class OneFace:
+    """Finds the astronaut's face, and says MASK where the picture is not hers as it is."""
+
+    def __init__(self) -> None:
+        self.card = read_card(card_path("face_mask"))
+
+    def collate(self, items: list[Item]) -> list[Item]:
+        return items
+
+    def run(self, batch: list[Item]) -> list[str]:
+        return ["NO MASK" if np.array_equal(item.image, astronaut()) else "MASK" for item in batch]
+
+    def finish(self, _: Item, label: str) -> list[Face]:
+        return [face((180, 75, 267, 175), 0.9, label)]
+
+
+def test_what_is_said_of_each_kind_of_face() -> None:
+    sides, labels = [(180, 75, 267, 175), (10, 10, 20, 20)], [2, 1]
+    photo = replace(picture(sides, labels), image=astronaut())
+    measured = evaluate_faces(OneFace(), [photo])  # type: ignore[arg-type]
+    assert measured.confusion["without_mask"] == {"MASK": 0, "NO MASK": 1, "missed": 0}
+    assert measured.confusion["with_mask"] == {"MASK": 0, "NO MASK": 0, "missed": 1}
+    assert measured.confusion["drawn below the nose"] == {"MASK": 1, "NO MASK": 0, "missed": 0}
+    assert measured.reliability.right.tolist() == [True]
+    assert measured.metrics["ap50 NO MASK"] == 1
