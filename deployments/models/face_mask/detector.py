@@ -101,7 +101,7 @@ def decode_boxes(level: LevelOutput, stride: int) -> Tensor:
 def one_box_a_face(boxes: Tensor, scores: Tensor) -> Tensor:
     """Greedy NMS, and of two boxes of which one lies mostly inside the other, the better: a large face may be found a
     second time by its lower half, or by its glasses. Float [K, 4] and [K]; returns int64, those to keep, best first."""
-    kept = nms(boxes, scores, NMS_IOU)
+    kept: Tensor = nms(boxes, scores, NMS_IOU)
     corners = boxes[kept]
     shared = torch.minimum(corners[:, None, 2:], corners[None, :, 2:]) - torch.maximum(
         corners[:, None, :2], corners[None, :, :2]
