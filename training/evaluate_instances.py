@@ -46,8 +46,12 @@ def evaluate_instances(model: Model, folder: str, all_classes: bool) -> Measured
         if all_classes:
             ap, ap50 = average_precision(evaluation, category_ids)
             metrics |= {"all-class mask AP": ap, "all-class mask AP50": ap50}
-            absent = [row for row in detections if answered(model, row) and not shown(truth, row)]
-            metrics["answers of a class that is not there"] = len(absent)
+            thresholds = {
+                category: threshold_of(model, label)
+                for category, label in zip(category_ids, model.card.labels, strict=True)
+            }
+            answered = [row for row in detections if row["score"] >= thresholds[row["category_id"]]]
+            metrics["answers of a class that is not there"] = sum(not shown(truth, row) for row in answered)
     took = milliseconds(model, (picture.image for picture in pictures[:TIMED]), InstanceSegmentationOptions())
     return Measured(metrics, [curve], took, {}, reliability)
 
@@ -55,12 +59,6 @@ def evaluate_instances(model: Model, folder: str, all_classes: bool) -> Measured
 def threshold_of(model: Model, label: str) -> float:
     """From which score the model answers a label unasked."""
     return model.card.class_thresholds.get(label, model.card.thresholds["score_threshold"])
-
-
-def answered(model: Model, row: dict) -> bool:
-    """Whether a detection is one that the model answers unasked."""
-    category_ids = [category for category, _ in coco_categories()]
-    return row["score"] >= threshold_of(model, model.card.labels[category_ids.index(row["category_id"])])
 
 
 def shown(truth: COCO, row: dict) -> bool:

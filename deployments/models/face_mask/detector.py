@@ -16,7 +16,7 @@ from deployments.models.backbones.mobilenet import MobileNetV2
 STRIDES = (4, 8, 16, 32)
 NMS_IOU = 0.45
 """Of two boxes that overlap more than this, the better one stays."""
-NESTED = 0.65
+NESTED = 0.85
 """Share of the smaller of two boxes inside the other from which both are the same face."""
 
 
