@@ -10,11 +10,14 @@ from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 from deployments.models.onnx.tensors import check_inferred_sizes, check_tensor, stored_tensors, text
+from deployments.models.onnx.wire import check_fields
 
 MOST_BYTES = 2 * 1024**3
 """Of the file without its external data: protobuf's own limit."""
 MOST_NODES = 100_000
 """Operators, those of nested graphs counted in; Mask R-CNN has 2000."""
+MOST_FIELDS = 2_000_000
+"""Values of protobuf, counted before any is allocated; Mask R-CNN has fewer than 40 000."""
 DOMAINS = ("", "ai.onnx")
 """Both name the operators of the ONNX standard."""
 
@@ -45,8 +48,10 @@ def read_signature(path: Path) -> Signature:
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise ValueError(f"the file has {size} bytes; at most {MOST_BYTES} are read")
+    data = path.read_bytes()
+    check_fields(data, ModelProto.DESCRIPTOR, MOST_FIELDS)  # type: ignore[arg-type]
     try:
-        model = ModelProto.FromString(path.read_bytes())
+        model = ModelProto.FromString(data)
     except DecodeError as error:
         raise ValueError("the file is damaged, or no ONNX file") from error
     opset = _opset(model)
