@@ -27,7 +27,8 @@ class Settings(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto`` is CUDA where a replica has a device, else the CPU."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """What the networks compute in. Only in float32 is an answer the same to 1e-4 in every batch; float16 is CUDA's."""
+    """What the networks compute in. Only in float32 is an answer the same to 1e-4 in every batch. bfloat16 needs
+    instructions for it, float16 CUDA."""
     engine: Literal["auto", "eager"] = "auto"
     """What networks run in: ``auto`` is OpenVINO on the CPU, where it is installed and converts them, else torch."""
     threads: int | None = Field(default=None, ge=1)
