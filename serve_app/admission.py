@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
 
 from serve_app.pace import Pace
 
@@ -63,9 +65,8 @@ class Admitted:
 
     stages: tuple[str, ...]
     deadline: float
-    size: int
     unanswered: int
-    """Images; whoever answers one counts it off."""
+    """Images."""
     at_work: int = 0
     waiting: deque[_Turn] = field(default_factory=deque)
 
@@ -78,21 +79,24 @@ class Admission:
         self.clock = clock
         self.pixels = 0
         """Of images at work."""
+        self.bytes = 0
+        """Of the images of the requests that were taken, as they came."""
         self._paces = {stage: Pace(clock) for stage in (DECODE, *tasks)}
+        self._ahead = dict.fromkeys(self._paces, 0)
+        """Images taken and not answered yet, of each stage."""
         self._requests: dict[Admitted, None] = {}
         """In the order of their turns."""
+        self._by_deadline: list[tuple[float, int, Admitted]] = []
+        """A heap of those that may have images waiting."""
+        self._count = count()
+        self._at_work = 0
         self._most_urgent_next = False
         self._promised = 0.0
 
     @property
     def images(self) -> int:
         """Taken and not answered yet."""
-        return sum(request.unanswered for request in self._requests)
-
-    @property
-    def bytes(self) -> int:
-        """Of the images of the requests that were taken, as they came."""
-        return sum(request.size for request in self._requests)
+        return self._ahead[DECODE]
 
     def timed(self, stage: str) -> AbstractContextManager[None]:
         """Time one image's passage of a stage."""
@@ -120,16 +124,29 @@ class Admission:
             self._refuse_if_late(stages, images, deadline - self.clock())
             if self.bytes + size > self.capacity.bytes:
                 raise self._overloaded(stages, images, 0.0)
-        request = Admitted(stages, deadline, size, images)
+        request = Admitted(stages, deadline, images)
         self._requests[request] = None
+        heappush(self._by_deadline, (deadline, next(self._count), request))
+        self.bytes += size
+        self._add(request, images)
         try:
             yield request
         finally:
+            self._add(request, -request.unanswered)
+            self.bytes -= size
             del self._requests[request]
+
+    def answered(self, request: Admitted) -> None:
+        """One image of a request is, whatever came of it."""
+        request.unanswered -= 1
+        self._add(request, -1)
 
     @asynccontextmanager
     async def turn(self, request: Admitted, pixels: int) -> AsyncIterator[None]:
-        """One image's turn: it may be decoded and sent on. Raises TimeoutError at the request's deadline."""
+        """One image's turn: it may be decoded and sent on.
+
+        Raises TimeoutError at the request's deadline, or as soon as it can no longer be answered by then.
+        """
         turn = _Turn(max(pixels, LEAST_PIXELS), asyncio.get_running_loop().create_future())
         request.waiting.append(turn)
         self._proceed()
@@ -140,19 +157,27 @@ class Admission:
         finally:
             if turn.given:
                 self.pixels -= turn.pixels
+                self._at_work -= 1
                 request.at_work -= 1
-            else:
+            elif turn in request.waiting:
                 request.waiting.remove(turn)
             self._proceed()
 
     def _proceed(self) -> None:
         """Give turns for as long as there is room."""
-        while request := self._next():
+        while self._at_work < self._most_at_work() and (request := self._next()):
             turn = request.waiting[0]
+            if self._at_work and request.deadline - self.clock() < self._seconds_at_work(request):
+                # It would come too late, and make the next one late: a service that was slowed down never recovered.
+                request.waiting.popleft()
+                if not turn.ready.done():
+                    turn.ready.set_exception(TimeoutError())
+                continue
             if self.pixels and self.pixels + turn.pixels > self.capacity.pixels:
                 return
             request.waiting.popleft()
             request.at_work += 1
+            self._at_work += 1
             self.pixels += turn.pixels
             self._requests[request] = self._requests.pop(request)
             self._most_urgent_next = not self._most_urgent_next
@@ -164,10 +189,30 @@ class Admission:
         """Whose turn it is: by turns the one that had none for longest, which is fair, and the one with the nearest
         deadline, without which a request of many images would never keep what its admission promised.
         """
-        candidates = [each for each in self._requests if each.waiting and each.at_work < self._share(each)]
         if self._most_urgent_next:
-            return min(candidates, key=lambda each: each.deadline, default=None)
-        return candidates[0] if candidates else None
+            return self._most_urgent()
+        return next((each for each in self._requests if self._may_go(each)), None)
+
+    def _most_urgent(self) -> Admitted | None:
+        at_their_share = []
+        found = None
+        while self._by_deadline and found is None:
+            entry = heappop(self._by_deadline)
+            request = entry[2]
+            if request.unanswered > request.at_work:  # else nothing of it waits, or ever will again
+                at_their_share.append(entry)
+            if self._may_go(request):
+                found = request
+        for entry in at_their_share:
+            heappush(self._by_deadline, entry)
+        return found
+
+    def _may_go(self, request: Admitted) -> bool:
+        return bool(request.waiting) and request.at_work < self._share(request)
+
+    def _add(self, request: Admitted, images: int) -> None:
+        for stage in request.stages:
+            self._ahead[stage] += images
 
     def _share(self, request: Admitted) -> int:
         """Images of a request that may be at work at once: twice what keeps its stages busy.
@@ -178,12 +223,24 @@ class Admission:
         paces = [self._paces[stage] for stage in request.stages]
         return max(LEAST_SHARE, *(round(2 * pace.images_per_s * pace.alone_s) for pace in paces))
 
+    def _most_at_work(self) -> int:
+        """Images of all requests that may be at work at once: four times what keeps all stages busy.
+
+        More would only wait in the branches' own queues, decoded, where whoever comes first is served first.
+        """
+        return 2 * max(LEAST_SHARE, round(2 * sum(pace.images_per_s * pace.alone_s for pace in self._paces.values())))
+
+    def _seconds_at_work(self, request: Admitted) -> float:
+        """From an image's turn to its answer, behind those at work."""
+        speeds = [self._paces[stage].images_per_s for stage in request.stages]
+        return max((self._at_work + 1) / speed if speed else 0.0 for speed in speeds)
+
     def _seconds_until_answered(self, stage: str, images: int) -> float:
-        ahead = sum(request.unanswered for request in self._requests if stage in request.stages)
-        pace = self._paces[stage]
-        if not pace.images_per_s:
-            return math.inf if ahead + images > UNMEASURED else 0.0
-        return (ahead + images) / pace.images_per_s
+        images += self._ahead[stage]
+        speed = self._paces[stage].images_per_s
+        if not speed:
+            return math.inf if images > UNMEASURED else 0.0
+        return images / speed
 
     def _refuse_if_late(self, stages: Iterable[str], images: int, time_left_s: float) -> None:
         late = max(self._seconds_until_answered(stage, images) for stage in stages) - FILLED * time_left_s
@@ -196,4 +253,4 @@ class Admission:
         now = self.clock()
         latest = now + LONGEST_RETRY_S
         self._promised = min(max(now + late_s, self._promised) + images * interval, latest)
-        return Overloaded(self._promised - now, interval)
+        return Overloaded(min(self._promised - now, LONGEST_RETRY_S), interval)

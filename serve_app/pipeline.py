@@ -194,7 +194,7 @@ class Pipeline:
         except TimeoutError:
             analysis.errors.append(Failure("deadline_exceeded", "the deadline passed before the image was decoded"))
         finally:
-            admitted.unanswered -= 1
+            self.admission.answered(admitted)
         return analysis
 
     async def _fill(

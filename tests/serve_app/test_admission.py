@@ -178,7 +178,7 @@ class Turns:
             ended = asyncio.Event()
             self.at_work.append(ended)
             await ended.wait()
-        request.unanswered -= 1
+        self.admission.answered(request)
 
     async def settle(self) -> None:
         for _ in range(10):
