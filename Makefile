@@ -2,8 +2,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # Ray's sockets lie below the temporary folder, and a socket's path may have 107 characters at most: a long TMPDIR would
-# stop Ray. Without it Ray takes the system's; RAY_TMPDIR overrides both.
-RAY_ENV := env -u TMPDIR RAY_USAGE_STATS_ENABLED=0
+# stop Ray. Without it Ray takes the system's; RAY_TMPDIR overrides both. Ray starts its workers, replicas among them, as
+# background work (niceness 15); here they are what the machine is for.
+RAY_ENV := env -u TMPDIR RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0
 
 .PHONY: serve test check format protos
 

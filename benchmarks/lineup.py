@@ -59,8 +59,8 @@ def service(name: str, port: int, precision: str, folder: Path, replicas: int | 
     config["grpc_options"]["port"] = free_port(port + 1)
     config["applications"][0]["args"]["precision"] = precision
     for deployment in config["applications"][0]["deployments"] if replicas else ():
-        if scaling := deployment.get("autoscaling_config"):
-            scaling |= {"min_replicas": replicas, "max_replicas": replicas}
+        if deployment["name"] != "Ingress":
+            deployment["num_replicas"] = replicas
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
     command = [*serve_environment(), str(Path(sys.executable).with_name("serve")), "run", str(file)]

@@ -102,8 +102,11 @@ def test_the_service_is_what_make_serve_starts_but_for_its_ports(tmp_path: Path)
 def test_a_fixed_number_of_replicas_is_every_models(tmp_path: Path) -> None:
     service("two", 18500, "float32", tmp_path, replicas=2)
     deployments = yaml.safe_load((tmp_path / "two.yaml").read_text())["applications"][0]["deployments"]
-    scaled = [each["autoscaling_config"] for each in deployments if each["name"] != "Ingress"]
-    assert [(each["min_replicas"], each["max_replicas"]) for each in scaled] == [(2, 2), (2, 2)]
+    assert {each["name"]: each.get("num_replicas") for each in deployments} == {
+        "Ingress": None,
+        "MaskDetection": 2,
+        "InstanceSegmentation": 2,
+    }
 
 
 def test_a_branch_that_gave_no_answer_is_an_error() -> None:
