@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,16 @@ from deployments.imaging.spec import Fixed
 from deployments.models.card import ModelCard, Task, card_path, read_card
 from deployments.models.checkpoints.weights_cache import cache_folder, file_sha256, local_weights
 from deployments.models.device import DeviceSetting, choose_device
-from deployments.models.face_mask.model import FaceMaskModel
+from deployments.models.lean_torchvision import import_torchvision
 from deployments.models.model import Model
-from deployments.models.onnx.model import OnnxModel
-from deployments.models.solov2.model import Solov2Model
-from deployments.models.torchvision_models.model import TorchvisionModel
 
-ARCHITECTURES: dict[str, Callable[[ModelCard, Path, torch.device], Model[Any, Any]]] = {
-    "face_mask": FaceMaskModel,
-    "solov2": Solov2Model,
-    "torchvision": TorchvisionModel,
-    "onnx": OnnxModel,
+ARCHITECTURES = {
+    "face_mask": ("face_mask", "FaceMaskModel"),
+    "solov2": ("solov2", "Solov2Model"),
+    "torchvision": ("torchvision_models", "TorchvisionModel"),
+    "onnx": ("onnx", "OnnxModel"),
 }
+"""Package and class: a replica imports that of its own model only."""
 
 
 EXAMPLES = ((2, 64, 96), (3, 96, 160))
@@ -60,12 +59,21 @@ def load(
     torch.set_num_threads(settings.threads)
     chosen = choose_device(device)
     weights = local_weights(card, path.parent)
-    model = ARCHITECTURES[card.architecture](card, weights, chosen)
+    model = _architecture(card.architecture)(card, weights, chosen)
     smaller, larger = (_examples(model, *size) for size in EXAMPLES)
     if not smaller and precision != "float32":
         raise ValueError(f"model card {card.name}: an ONNX file has its own precision; leave it float32")
     model.lanes = equip(smaller, larger, chosen, settings, cache_folder() / "openvino" / _identity(card, weights))
     return model
+
+
+def _architecture(name: str) -> Callable[[ModelCard, Path, torch.device], Model[Any, Any]]:
+    import_torchvision()
+    package, constructor = ARCHITECTURES[name]
+    made: Callable[[ModelCard, Path, torch.device], Model[Any, Any]] = getattr(
+        import_module(f"deployments.models.{package}.model"), constructor
+    )
+    return made
 
 
 @torch.no_grad()
