@@ -1,5 +1,6 @@
 """MobileNetV2 (Sandler et al., CVPR 2018) as a feature pyramid's bottom-up pathway."""
 
+import torch
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
@@ -14,7 +15,9 @@ class MobileNetV2(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.features = mobilenet_v2(weights=None).features[: STAGE_ENDS[-1] + 1]
+        # On the meta device its random initial weights would import torch's compiler, a second and 95 MB.
+        with torch.device("cpu"):
+            self.features = mobilenet_v2(weights=None).features[: STAGE_ENDS[-1] + 1]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Float [N, 3, H, W], normalised RGB, to the features C2 to C5 at strides 4, 8, 16 and 32."""
