@@ -17,7 +17,8 @@ class MobileNetV2(nn.Module):
         super().__init__()
         # On the meta device its random initial weights would import torch's compiler, a second and 95 MB.
         with torch.device("cpu"):
-            self.features = mobilenet_v2(weights=None).features[: STAGE_ENDS[-1] + 1]
+            features = mobilenet_v2(weights=None).features[: STAGE_ENDS[-1] + 1]
+        self.features = features.to(torch.get_default_device())
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Float [N, 3, H, W], normalised RGB, to the features C2 to C5 at strides 4, 8, 16 and 32."""
