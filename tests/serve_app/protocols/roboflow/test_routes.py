@@ -283,7 +283,7 @@ MALFORMED: dict[str, tuple[str, Body, int, str]] = {
     "not UTF-8": (INSTANCES, {"content": b'{"model_id": "\xff"}'}, 400, "not valid JSON"),
     "NaN": (FACES, {"content": b'{"confidence": NaN}'}, 400, "not valid JSON"),
     "Infinity": (FACES, {"content": b'{"confidence": 1e999}'}, 400, "not valid JSON"),
-    "deep JSON": (FACES, {"content": b"[" * 100_000}, 400, "not valid JSON"),
+    "deep JSON": (FACES, {"content": b"[" * 100_000}, 400, "too many values"),
     "wide JSON": (FACES, {"content": b"[" + b"0," * 100_000 + b"0]"}, 400, "too many values"),
     "a list": (FACES, {"json": []}, 400, "JSON object"),
     "null": (FACES, {"content": b"null"}, 400, "JSON object"),
