@@ -26,6 +26,7 @@ class NoOpModel:
     def __init__(self, card: ModelCard) -> None:
         self.card = card
         self.device = torch.device("cpu")
+        self.lanes = 1
 
     @property
     def networks(self) -> Sequence[nn.Module]:
