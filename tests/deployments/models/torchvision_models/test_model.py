@@ -214,9 +214,11 @@ def test_each_request_of_a_batch_has_its_own_options(detector: TorchvisionModel)
         ObjectDetectionOptions(max_objects=1000),
     ]
     items = [item(detector, image, each) for each in options]
-    usual, sure, apart, dogs, none, three, many = answers(detector, *items)
-    for one, together in zip(items, (usual, sure, apart, dogs, none, three, many), strict=True):
-        assert [d.label for d in answers(detector, one)[0]] == [d.label for d in together]
+    mixed = answers(detector, *items)
+    for place, one in enumerate(items):
+        # Among seven of its own kind, since random weights make ties that another batch size breaks otherwise.
+        assert answers(detector, *[one] * len(items))[place] == mixed[place]
+    usual, sure, apart, dogs, none, three, many = mixed
     assert usual
     assert all(d.score >= 0.5 for d in sure)
     assert len(dogs) == 10 > sum(d.label == "dog" for d in usual)  # classes are chosen before the best are counted
