@@ -11,6 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -55,8 +56,9 @@ def state() -> tuple[int, int]:
     """Replicas of the fake model that were decided on, and those that run."""
     from ray import serve
 
-    deployment = serve.status().applications["scaling"].deployments["FakeModel"]
-    return deployment.target_num_replicas, deployment.replica_states.get("RUNNING", 0)
+    states = serve.status().applications["scaling"].deployments["FakeModel"].replica_states
+    running = states.get("RUNNING", 0)
+    return running + states.get("STARTING", 0), running
 
 
 async def record(many: int, up_s: float, down_s: float) -> Record:
@@ -116,6 +118,8 @@ async def record(many: int, up_s: float, down_s: float) -> Record:
     await asyncio.gather(*(call(time.monotonic() + up_s) for _ in range(many)))
     await call(time.monotonic() + down_s)
     watching.cancel()
+    with suppress(asyncio.CancelledError):
+        await watching
     return seen
 
 
