@@ -7,7 +7,6 @@ One caller, then many, then one again, while the number of replicas is recorded:
 import argparse
 import asyncio
 import json
-import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -15,15 +14,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-PUSH_S = {
-    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
-    "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
-}
-"""As in the configs' runtime_env; here for this process, which is the caller, too."""
 IMAGE_S = 0.05
 AUTOSCALING = {
     "min_replicas": 1,
     "max_replicas": 3,
+    "metrics_interval_s": 1,
     "look_back_period_s": 2,
     "upscale_delay_s": 1,
     "downscale_delay_s": 5,
@@ -72,7 +67,7 @@ async def record(many: int, up_s: float, down_s: float) -> Record:
         max_ongoing_requests=4,
         autoscaling_config=AUTOSCALING,
         graceful_shutdown_timeout_s=10,
-        ray_actor_options={"num_cpus": 0.1, "runtime_env": {"env_vars": PUSH_S}},
+        ray_actor_options={"num_cpus": 0.1},
     )
     class FakeModel:
         """Takes IMAGE_S an image, one at a time."""
@@ -152,7 +147,6 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    os.environ.update(PUSH_S)  # before Ray Serve is imported, which reads them then
     import ray
     from ray import serve
 
