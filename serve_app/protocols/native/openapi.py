@@ -32,7 +32,7 @@ ERRORS = {
     401: "No valid API key",
     406: "Accept allows no form of the answer",
     413: "Body, image count or pixels over the limit",
-    415: "Body of an unsupported type or encoding",
+    415: "Body of an unsupported type or encoding, or pictures in a format that is not read here",
     500: "A fault of the service",
     503: "Overloaded, or no model can answer; Retry-After says when to try again",
     504: "The deadline passed",

@@ -100,6 +100,8 @@ def _refuse_if_all_failed(analysis: Analysis) -> None:
             return
     errors = [from_failures(image.errors, number) for number, image in enumerate(analysis.images, 1)]
     worst = max(errors, key=lambda error: PRECEDENCE.index(error.status))
+    if {error.code for error in errors} == {"unsupported_format"}:
+        worst.status = 415
     if len(errors) > 1:
         worst.message = f"none of the {len(errors)} images could be analysed; image {worst.image}: {worst.message}"
     raise worst

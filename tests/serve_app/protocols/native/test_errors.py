@@ -51,7 +51,7 @@ BAD: dict[str, tuple[dict[str, Any], int, str, str]] = {
         "empty",
     ),
     "empty file": ({"files": {"image": b""}}, 400, "unreadable_image", "empty"),
-    "text as image": ({"content": b"hello, world", "headers": JPEG}, 400, "unsupported_format", "not a JPEG"),
+    "text as image": ({"content": b"hello, world", "headers": JPEG}, 415, "unsupported_format", "not a JPEG"),
     "truncated JPEG": ({"content": PHOTO[: len(PHOTO) // 2], "headers": JPEG}, 400, "unreadable_image", "truncated"),
     "20000x20000 PNG": ({"content": huge_png(), "headers": PNG}, 413, "image_too_large", "20000x20000"),
     "body over the limit": (
