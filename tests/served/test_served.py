@@ -149,7 +149,7 @@ PHOTO = jpeg(astronaut())
 JPEG = {"Content-Type": "image/jpeg"}
 BAD = {
     "empty body": ({"content": b"", "headers": JPEG}, 400, "empty"),
-    "text as image": ({"content": b"hello, world", "headers": JPEG}, 400, "not a JPEG"),
+    "text as image": ({"content": b"hello, world", "headers": JPEG}, 415, "not a JPEG"),
     "truncated JPEG": ({"content": PHOTO[: len(PHOTO) // 2], "headers": JPEG}, 400, "truncated"),
     "20000x20000 PNG": ({"content": huge_png(), "headers": {"Content-Type": "image/png"}}, 413, "20000"),
     "100 MB body": ({"content": b"\0" * 100_000_000, "headers": JPEG}, 413, "16000000"),
