@@ -36,7 +36,7 @@ $(BIN)/python:
 # An existing environment keeps its Python; only what pyproject.toml asks for is brought up to date.
 .venv/runtime: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --editable .
+	$(BIN)/python -m pip install --editable '.[service]'
 	touch $@
 
 .venv/tests: .venv/runtime

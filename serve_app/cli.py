@@ -1,5 +1,6 @@
 """The ``maskgraph`` command. Each command imports what it needs when it runs, so that ``--help`` is quick."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,4 +113,8 @@ def compare_preprocessing(
 
 def main() -> None:
     """Entry point of the ``maskgraph`` script."""
-    app()
+    try:
+        app()
+    except ModuleNotFoundError as error:
+        # The base install has the client and this file; what most commands import comes with the extra.
+        sys.exit(f"this command needs {error.name}, which is not installed: pip install 'maskgraph[service]'")
