@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deployments.imaging.masks import rle_box_intersection
+from deployments.imaging.rle import rle_box_intersection
 from deployments.results import Face, FaceLabel, Instance
 
 PERSON = "person"

@@ -9,7 +9,8 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from deployments.calls import Item, MaskDetectionOptions, ObjectDetectionOptions, TaskOptions
-from deployments.imaging.masks import encode_rle, rle_area, rle_box
+from deployments.imaging.masks import encode_rle
+from deployments.imaging.rle import rle_area, rle_box
 from deployments.models.card import ModelCard
 from deployments.results import Box, Detection, Face, Instance
 

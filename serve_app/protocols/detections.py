@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deployments.imaging.decode import decode
 from deployments.imaging.draw import draw, encode_picture
-from deployments.imaging.masks import decode_rle
+from deployments.imaging.rle import decode_rle
 from deployments.models.card import Task
 from deployments.results import Box, Face, Instance
 from serve_app.pipeline import AnalyzeRequest, EncodedImage, ImageAnalysis, Pipeline

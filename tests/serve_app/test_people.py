@@ -1,6 +1,7 @@
 import numpy as np
 
-from deployments.imaging.masks import encode_rle, rle_box
+from deployments.imaging.masks import encode_rle
+from deployments.imaging.rle import rle_box
 from deployments.results import Box, Face, FaceLabel, Instance
 from serve_app.people import Person, tie
 

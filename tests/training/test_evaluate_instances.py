@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from deployments.calls import Item
-from deployments.imaging.masks import encode_rle, rle_area, rle_box
+from deployments.imaging.masks import encode_rle
+from deployments.imaging.rle import rle_area, rle_box
 from deployments.models.card import card_path, read_card
 from deployments.results import Instance
 from training import data, evaluate_instances

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from deployments.calls import Item
 from deployments.engines.equip import Example
-from deployments.imaging.masks import encode_rle, rle_area, rle_box
+from deployments.imaging.masks import encode_rle
+from deployments.imaging.rle import rle_area, rle_box
 from deployments.models.candidates import Asked, asked, scores_enough
 from deployments.models.card import ModelCard
 from deployments.models.device import Normalizer, padded_batch

@@ -11,7 +11,8 @@ from pycocotools import mask as coco
 
 from deployments.calls import Call, Item
 from deployments.imaging.decode import upright
-from deployments.imaging.masks import decode_rle, encode_rle
+from deployments.imaging.masks import encode_rle
+from deployments.imaging.rle import decode_rle
 from deployments.imaging.spec import ImageSpec
 from deployments.models.card import OPTIONS
 from deployments.models.device import Normalizer

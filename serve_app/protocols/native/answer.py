@@ -10,7 +10,9 @@ import orjson
 from typing_extensions import TypedDict
 
 from deployments.imaging.draw import LONGEST_JPEG_SIDE, draw, encode_picture
-from deployments.imaging.masks import to_png, to_polygons
+from deployments.imaging.masks import to_png
+from deployments.imaging.polygons import to_polygons
+from deployments.imaging.rle import decode_rle
 from deployments.models.card import Task
 from deployments.results import RLE, Box, Detection, Face, FaceLabel, Instance
 from serve_app.http.errors import RequestError
@@ -245,7 +247,7 @@ def timing_json(analysis: Analysis) -> TimingJson:
 
 def polygons_fragment(mask: RLE) -> orjson.Fragment:
     """A mask's polygons, serialised already: they may be long."""
-    return orjson.Fragment(orjson.dumps(to_polygons(mask)))
+    return orjson.Fragment(orjson.dumps(to_polygons(decode_rle(mask))))
 
 
 def png_uri(mask: RLE) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from deployments.imaging.masks import decode_rle
+from deployments.imaging.rle import decode_rle
 from deployments.models.card import Task
 from deployments.results import Box
 from serve_app.limits import Limits

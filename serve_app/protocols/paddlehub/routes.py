@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions
-from deployments.imaging.masks import decode_rle
+from deployments.imaging.rle import decode_rle
 from deployments.results import Face, Instance
 from serve_app.http.bounded_json import parse_json
 from serve_app.http.dialect import analyze, decode_base64, validate

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import cv2
 
-from deployments.imaging.masks import decode_rle, rle_area, rle_box
+from deployments.imaging.rle import decode_rle, rle_area, rle_box
 from deployments.models.card import ModelCard
 from deployments.results import RLE, Box, Detection, Face, Instance
 from serve_app.pipeline import ImageAnalysis

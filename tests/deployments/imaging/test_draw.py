@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.data import astronaut
 
-from deployments.imaging import draw as drawing
-from deployments.imaging.draw import FACE_COLORS, INSTANCE_COLORS, MASK_OPACITY, draw, encode_picture
-from deployments.imaging.masks import encode_rle, rle_area, rle_box
+from deployments.imaging import labels
+from deployments.imaging.draw import MASK_OPACITY, draw, encode_picture
+from deployments.imaging.labels import FACE_COLORS, INSTANCE_COLORS
+from deployments.imaging.masks import encode_rle
+from deployments.imaging.rle import rle_area, rle_box
 from deployments.results import Box, Detection, Face, Instance
 
 PHOTO: NDArray[np.uint8] = astronaut()
@@ -35,14 +37,14 @@ def rectangle(shape: tuple[int, int], left: int, top: int, right: int, bottom: i
 def texts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Box]]:
     """The labels that are drawn from here on, each with its plate's box."""
     seen: list[tuple[str, Box]] = []
-    place = drawing._place
+    place = labels._place
 
     def spy(plate: Any, *arguments: Any) -> Box:
         box = place(plate, *arguments)
         seen.append((plate.text, box))
         return box
 
-    monkeypatch.setattr(drawing, "_place", spy)
+    monkeypatch.setattr(labels, "_place", spy)
     return seen
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from deployments.calls import Call, InstanceSegmentationOptions, Item, MaskDetectionOptions, ObjectDetectionOptions
-from deployments.imaging.masks import decode_rle
+from deployments.imaging.rle import decode_rle
 from deployments.models.candidates import Asked, Candidates, asked, detections, faces, instances, select
 from deployments.models.card import card_path, read_card
 from deployments.results import Box, Detection, Face

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from deployments.calls import Call, Item
 from deployments.engines.precision import BFLOAT16_INSTRUCTIONS
-from deployments.imaging.masks import decode_rle
 from deployments.imaging.resize import prepare, resize
+from deployments.imaging.rle import decode_rle
 from deployments.models.card import OPTIONS, TASKS, Task, card_path, read_card
 from deployments.models.face_mask.model import FaceMaskModel
 from deployments.models.load import load

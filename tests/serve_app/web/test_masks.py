@@ -9,7 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page
 
-from deployments.imaging.masks import encode_rle, rle_box_intersection, to_polygons
+from deployments.imaging.masks import encode_rle
+from deployments.imaging.polygons import to_polygons
+from deployments.imaging.rle import rle_box_intersection
 from deployments.results import Box, Face, Instance
 from serve_app.people import tie
 from serve_app.pipeline import ImageAnalysis
@@ -61,7 +63,7 @@ def spans_to_mask(spans: list[int], shape: tuple[int, ...]) -> NDArray[np.bool_]
 def test_every_form_of_a_mask_is_read(modules: Page, form: str) -> None:
     write = {
         "rle": encode_rle,
-        "polygon": lambda m: to_polygons(encode_rle(m)),
+        "polygon": to_polygons,
         "png": lambda m: png_uri(encode_rle(m)),
     }
     sent = [{"mask": write[form](mask), "height": mask.shape[0], "width": mask.shape[1]} for mask in MASKS]

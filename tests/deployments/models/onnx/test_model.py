@@ -16,8 +16,8 @@ from deployments.calls import (
     ObjectDetectionOptions,
     TaskOptions,
 )
-from deployments.imaging.masks import decode_rle
 from deployments.imaging.resize import prepare
+from deployments.imaging.rle import decode_rle
 from deployments.imaging.spec import ImageSpec, MaxSide
 from deployments.models.card import ModelCard, read_card
 from deployments.models.onnx.model import OnnxModel, full_size_masks

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.imaging.masks import decode_rle
+from deployments.imaging.rle import decode_rle
 from deployments.results import Instance
 
 LEAST_IOU = 0.999

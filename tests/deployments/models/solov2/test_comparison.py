@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from deployments.imaging.masks import encode_rle, rle_area, rle_box
+from deployments.imaging.masks import encode_rle
+from deployments.imaging.rle import rle_area, rle_box
 from deployments.results import Instance
 from tests.deployments.models.solov2.comparison import assert_same_instances
 

@@ -20,8 +20,8 @@ from deployments.calls import (
     ObjectDetectionOptions,
     TaskOptions,
 )
-from deployments.imaging.masks import decode_rle
 from deployments.imaging.resize import prepare
+from deployments.imaging.rle import decode_rle
 from deployments.imaging.spec import Fixed, ImageSpec, KeepRatio
 from deployments.models.card import ModelCard
 from deployments.models.checkpoints.tensor_files import TensorFile

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.imaging.masks import decode_rle, encode_rle, rle_area, rle_box
+from deployments.imaging.masks import encode_rle
 from deployments.imaging.resize import prepare
+from deployments.imaging.rle import decode_rle, rle_area, rle_box
 from deployments.models.card import card_path, read_card
 from deployments.models.load import load
 from deployments.results import Box, Detection, Face, Instance

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from deployments.imaging.draw import draw, encode_picture
-from deployments.imaging.masks import decode_rle, encode_rle
+from deployments.imaging.masks import encode_rle
+from deployments.imaging.rle import decode_rle
 from deployments.results import Box, Face
 from serve_app.http.app import create_app
 from serve_app.limits import Limits

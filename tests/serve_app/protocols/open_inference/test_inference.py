@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.calls import ObjectDetectionOptions
-from deployments.imaging.masks import decode_rle, encode_rle
+from deployments.imaging.masks import encode_rle
+from deployments.imaging.rle import decode_rle
 from deployments.models.card import TASKS, Task
 from deployments.results import Box, Detection, Face, Instance
 from serve_app.limits import Limits

@@ -18,7 +18,7 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException
 
 from deployments.imaging.decode import decode
-from deployments.imaging.masks import decode_rle
+from deployments.imaging.rle import decode_rle
 from deployments.models.card import TASKS
 from serve_app.http.app import create_app
 from serve_app.http.arrival import Arrival

@@ -23,7 +23,7 @@ from tritonclient.grpc import InferInput, InferRequestedOutput, model_config_pb2
 from tritonclient.utils import InferenceServerException
 
 from deployments.imaging.decode import decode
-from deployments.imaging.masks import decode_rle
+from deployments.imaging.rle import decode_rle
 from serve_app.grpc.call import CallRefused
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline

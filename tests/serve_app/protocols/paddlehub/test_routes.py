@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from deployments.imaging.masks import decode_rle, encode_rle
+from deployments.imaging.masks import encode_rle
+from deployments.imaging.rle import decode_rle
 from deployments.results import Box, Face, Instance
 from serve_app.http.app import create_app
 from serve_app.limits import Limits
