@@ -16,6 +16,8 @@ MODELS: dict[Task, type] = {
     "instance_segmentation": InstanceSegmentation,
     "object_detection": ObjectDetection,
 }
+TO_WRITE_S = 5.0
+"""Seconds beyond a request's deadline in which its answer may still be written."""
 
 
 def build(settings: Settings) -> Application:
@@ -24,14 +26,17 @@ def build(settings: Settings) -> Application:
     for card in cards.values():
         read_card(card_path(card))
     models = {
-        task: deployment(MODELS[task]).bind(
+        task: deployment(MODELS[task], settings).bind(
             card, settings.device, settings.threads, settings.precision, settings.engine
         )
         for task, card in cards.items()
     }
-    return deployment(Ingress).bind(settings.model_dump(), **models)
+    return deployment(Ingress, settings).bind(settings.model_dump(), **models)
 
 
-def deployment(decorated: type) -> Deployment:
-    """What ``@serve.deployment`` made of a class, which type checkers still take for the class."""
-    return cast(Deployment, decorated)
+def deployment(decorated: type, settings: Settings) -> Deployment:
+    """What ``@serve.deployment`` made of a class, which type checkers still take for the class.
+
+    A replica that stops may finish what a request's deadline allows, unless the config's ``deployments`` say otherwise.
+    """
+    return cast(Deployment, decorated).options(graceful_shutdown_timeout_s=settings.timeout_s + TO_WRITE_S)

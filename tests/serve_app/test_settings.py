@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 from pydantic import ValidationError
+from ray.serve import Deployment
 
 from deployments.models.card import card_path
 from serve_app.settings import Settings
@@ -28,18 +29,27 @@ def test_an_unknown_dialect_stops_the_start() -> None:
         Settings.model_validate({"dialects": ["natve"]})
 
 
-def built(settings: Settings) -> list[str]:
-    """Names of the deployments that ``build`` binds."""
+def built(settings: Settings) -> list[Deployment]:
+    """The deployments that ``build`` binds, by name."""
     from ray.serve._private.build_app import build_app
 
     from serve_app.app import build
 
-    return sorted(each.name for each in build_app(build(settings), name="maskgraph").deployments)
+    return sorted(build_app(build(settings), name="maskgraph").deployments, key=lambda each: each.name)
+
+
+def names(settings: Settings) -> list[str]:
+    return [each.name for each in built(settings)]
 
 
 def test_the_graph_has_a_deployment_for_each_branch(tmp_path: Path) -> None:
-    assert built(Settings()) == ["Ingress", "InstanceSegmentation", "MaskDetection"]
+    assert names(Settings()) == ["Ingress", "InstanceSegmentation", "MaskDetection"]
     card = yaml.safe_load(card_path("solov2_people").read_text()) | {"task": "object_detection"}
     (tmp_path / "goods.yaml").write_text(yaml.safe_dump(card))
     settings = Settings(object_detection=str(tmp_path / "goods.yaml"))
-    assert built(settings) == ["Ingress", "InstanceSegmentation", "MaskDetection", "ObjectDetection"]
+    assert names(settings) == ["Ingress", "InstanceSegmentation", "MaskDetection", "ObjectDetection"]
+
+
+def test_a_replica_that_stops_may_finish_what_a_deadline_allows() -> None:
+    for deployment in built(Settings(timeout_s=50)):
+        assert deployment._deployment_config.graceful_shutdown_timeout_s > 50
