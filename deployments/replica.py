@@ -8,14 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from deployments.batching.batcher import Batcher, BatcherClosed, DeadlineExceeded, QueueFull
+from deployments.batching.batcher import Batcher
 from deployments.batching.budget import BatchBudget
 from deployments.batching.fastest import fastest_batch
 from deployments.batching.observer import BatchObserver
+from deployments.batching.ticket import HUNG, BatcherClosed, DeadlineExceeded, Hung, QueueFull
 from deployments.calls import Answer, Call, CallExpired, Item, ReplicaOverloaded, TaskOptions, threshold_names
+from deployments.engines.memory import memory_errors
 from deployments.imaging.resize import prepare
 from deployments.models.card import OPTIONS
 from deployments.models.model import Model
@@ -28,9 +29,14 @@ WARM_UP_SIZES = ((480, 640), (640, 480))
 """Height and width of the pictures that run before a replica is ready."""
 MOST_IMAGES = 64
 """Of a batch that is tried before a replica is ready."""
-OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 HEALTH_INTERVAL_S = 5.0
-"""A model that answered this recently is healthy without another run."""
+"""A model that answered this recently, and failed on nothing since it was last checked, is healthy without a run."""
+SHORTAGES = 3
+"""Pictures that run out of memory by themselves, with no answer between them, after which memory has leaked."""
+LEAST_CALL_LIMIT_S = 15.0
+"""No batch hangs before: the first one of a new shape may take seconds on a GPU."""
+HANGS_AFTER = 20
+"""Times what the slowest warm-up took."""
 
 
 class Replica:
@@ -41,25 +47,24 @@ class Replica:
         self.settings = ReplicaSettings()
         self._fastest = MOST_IMAGES
         self._last_answer = time.monotonic()
+        self._suspect = False
+        self._shortages = 0
+        self._collate, self._run = memory_errors(model.collate), memory_errors(model.run)
         self._batcher = Batcher(
-            model.collate,
-            model.run,
-            model.padded_shape,
-            self._budget(),
-            lanes=model.lanes,
-            out_of_memory=OUT_OF_MEMORY,
-            observer=observer,
+            self._collate, self._run, model.padded_shape, self._budget(), lanes=model.lanes, observer=observer
         )
+        took = []
         for height, width in WARM_UP_SIZES:
+            started = time.monotonic()
             item = self._blank(height, width)
-            model.finish(item, model.run(model.collate([item]))[0])
+            model.finish(item, self._run(self._collate([item]))[0])
+            took.append(time.monotonic() - started)
+        self._batcher.call_limit_s = max(LEAST_CALL_LIMIT_S, HANGS_AFTER * max(took))
 
     def measure_batches(self) -> None:
         """Bound batches by what is worth while on this device; a setting can only lower it. Before the first call."""
         item = self._blank(*WARM_UP_SIZES[0])
-        self._fastest = fastest_batch(
-            lambda size: self.model.run(self.model.collate([item] * size)), MOST_IMAGES, OUT_OF_MEMORY
-        )
+        self._fastest = fastest_batch(lambda size: self._run(self._collate([item] * size)), MOST_IMAGES)
         logger.info(
             "%s: batches of up to %d images, %d at a time", self.model.card.name, self._fastest, self.model.lanes
         )
@@ -78,7 +83,7 @@ class Replica:
     async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
         """Answer for one image, prepared as the model's ImageSpec says: uint8 RGB [h, w, 3].
 
-        Raises CallExpired, ReplicaOverloaded, or what the model raised for this image.
+        Raises CallExpired, ReplicaOverloaded, Hung, or what the model raised for this image.
         """
         item = Item(image, replace(call, options=self._with_defaults(call.options)))
         deadline = time.monotonic() + call.deadline - time.time()
@@ -88,21 +93,38 @@ class Replica:
             raise CallExpired("the deadline passed before the model ran") from error
         except (QueueFull, BatcherClosed) as error:
             raise ReplicaOverloaded(str(error)) from error
+        except MemoryError as error:
+            self._suspect = True
+            self._shortages += 1
+            raise ReplicaOverloaded("there is not enough memory for the image") from error
+        except Exception:
+            self._suspect = True
+            raise
         finished = time.monotonic()
         results = await asyncio.to_thread(self.model.finish, item, outcome.result)
         self._last_answer = time.monotonic()
+        self._shortages = 0
         run_s = outcome.run_s + self._last_answer - finished
         return Answer(results, round(outcome.queue_s * 1000, 2), round(run_s * 1000, 2))
 
     async def ready(self) -> bool:
-        """Answers only once the model is loaded and warm."""
+        """Answers only once the model is loaded and warm. Raises Hung while its device hangs."""
+        if self._batcher.hung:
+            raise Hung(HUNG)
         return True
 
     async def check_health(self) -> None:
-        """Run the network, unless it has just answered. Raises what the run raises."""
-        if time.monotonic() - self._last_answer < HEALTH_INTERVAL_S:
+        """Run the network on a blank picture, unless it has just answered and failed on nothing.
+
+        So a picture that fails by itself harms no replica. Raises what the run raises: Hung, NotFinite, or whatever the
+        network does; MemoryError where memory ran out again and again.
+        """
+        if self._shortages >= SHORTAGES:
+            raise MemoryError(f"{self._shortages} images in a row ran out of memory")
+        if not self._suspect and time.monotonic() - self._last_answer < HEALTH_INTERVAL_S:
             return
         await self._batcher.submit(self._blank(*WARM_UP_SIZES[0]))
+        self._suspect = False
         self._last_answer = time.monotonic()
 
     async def close(self) -> None:

@@ -15,66 +15,28 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from math import ceil
+from math import ceil, inf, isfinite
 from time import monotonic
 from typing import Generic, TypeVar
 
 from deployments.batching.attempt import Argument, BatchError, Returned, attempt
 from deployments.batching.budget import BatchBudget, Shape
 from deployments.batching.observer import BatchObserver
+from deployments.batching.ticket import (
+    HUNG,
+    BatcherClosed,
+    DeadlineExceeded,
+    Hung,
+    Item,
+    Outcome,
+    QueueFull,
+    Result,
+    Ticket,
+)
 
 logger = logging.getLogger(__name__)
 
-Item = TypeVar("Item")
 Batch = TypeVar("Batch")
-Result = TypeVar("Result")
-
-
-class DeadlineExceeded(Exception):
-    """The item's deadline passed before it ran."""
-
-
-class QueueFull(Exception):
-    """As many items wait as the queue holds."""
-
-
-class BatcherClosed(Exception):
-    """The batcher takes no more items; ``__cause__`` says why if it broke."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[Result]):
-    """An item's result and how it came about."""
-
-    result: Result
-    queue_s: float
-    """Seconds from submission to the start of the run that gave the result: waiting, collation and failed attempts."""
-    run_s: float
-    """Seconds of that run."""
-    batch_size: int
-    """Items in that run."""
-
-
-@dataclass(eq=False, slots=True)
-class _Ticket(Generic[Item, Result]):
-    item: Item
-    shape: Shape
-    deadline: float | None
-    submitted: float
-    answer: asyncio.Future[Outcome[Result]]
-
-    def alive(self) -> bool:
-        """Whether someone still waits for the answer; a deadline found to have passed is answered."""
-        if self.deadline is not None and monotonic() >= self.deadline:
-            self.expire()
-        return not self.answer.done()
-
-    def expire(self) -> None:
-        self.fail(DeadlineExceeded("the deadline passed before the item ran"))
-
-    def fail(self, error: BaseException) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
 
 
 @dataclass(eq=False, slots=True)
@@ -97,8 +59,11 @@ class Batcher(Generic[Item, Batch, Result]):
     batch once nobody waits for any of it.
 
     A batch that fails in ``collate`` or ``run`` is halved and retried until only the culprits fail: at most 2n - 1
-    attempts for n items, fewer as callers leave and deadlines pass. An error in ``out_of_memory`` also halves the
+    attempts for n items, fewer as callers leave and deadlines pass. A ``MemoryError`` also halves the
     budget, which stays so until ``budget`` is set; an item that runs out of memory alone just fails.
+
+    A batch whose ``collate`` or ``run`` takes longer than ``call_limit_s`` fails with ``Hung``, and until that call
+    ends so does whatever has no deadline. What has one waits on: this device may come back, or the process be replaced.
 
     May be constructed outside an event loop; belongs to the loop that first submits to it.
     """
@@ -112,45 +77,53 @@ class Batcher(Generic[Item, Batch, Result]):
         *,
         lanes: int = 1,
         max_queue: int = 256,
-        out_of_memory: tuple[type[Exception], ...] = (MemoryError,),
         observer: BatchObserver | None = None,
     ) -> None:
         self.budget = budget
         """May be set at any time, from any thread; holds from the next batch on."""
+        self.call_limit_s = inf
+        """May be set at any time; holds from the next batch on."""
         self._collate = collate
         self._run = run
         self._shape = shape
         self._lanes = lanes
         self._max_queue = max_queue
-        self._out_of_memory = out_of_memory
         self._observer = observer or BatchObserver()
         self._collator = ThreadPoolExecutor(1, "collate")
         self._device = ThreadPoolExecutor(lanes, "device")
         # A ticket is accepted until its caller has resumed. Meanwhile it passes from waiting, or from retries, through
         # collating and collated, each of which holds one batch at most, to running, which holds one a lane.
-        self._accepted: set[_Ticket[Item, Result]] = set()
-        self._waiting: dict[_Ticket[Item, Result], None] = {}
-        self._retries: list[list[_Ticket[Item, Result]]] = []
-        self._collating: list[_Ticket[Item, Result]] = []
-        self._collated: tuple[list[_Ticket[Item, Result]], Batch] | None = None
-        self._running: dict[_Run, list[_Ticket[Item, Result]]] = {}
+        self._accepted: set[Ticket[Item, Result]] = set()
+        self._waiting: dict[Ticket[Item, Result], None] = {}
+        self._retries: list[list[Ticket[Item, Result]]] = []
+        self._collating: list[Ticket[Item, Result]] = []
+        self._collated: tuple[list[Ticket[Item, Result]], Batch] | None = None
+        self._running: dict[_Run, list[Ticket[Item, Result]]] = {}
+        self._hung = 0
         self._closing = False
         self._broken_by: BaseException | None = None
         self._drained = asyncio.Event()
+
+    @property
+    def hung(self) -> bool:
+        """Whether a call that should have ended long ago has not."""
+        return self._hung > 0
 
     async def submit(self, item: Item, deadline: float | None = None) -> Outcome[Result]:
         """Wait for the item's result; ``deadline`` is in ``time.monotonic()`` seconds.
 
         Raises what ``collate`` or ``run`` raised for this item alone, ``DeadlineExceeded`` if the deadline passes
-        before it runs, ``QueueFull``, or ``BatcherClosed``.
+        before it runs, ``Hung``, ``QueueFull``, or ``BatcherClosed``.
         """
         if self._closing:
             raise BatcherClosed("the batcher is closed") from self._broken_by
+        if self.hung and deadline is None:
+            raise Hung(HUNG)
         if len(self._waiting) >= self._max_queue:
             self._observer.dropped("rejected")
             raise QueueFull(f"{self._max_queue} items are waiting already")
         loop = asyncio.get_running_loop()
-        ticket = _Ticket[Item, Result](item, self._shape(item), deadline, monotonic(), loop.create_future())
+        ticket = Ticket[Item, Result](item, self._shape(item), deadline, monotonic(), loop.create_future())
         self._accepted.add(ticket)
         self._waiting[ticket] = None
         # In the loop's next turn, so that callers who come together go together.
@@ -202,9 +175,9 @@ class Batcher(Generic[Item, Batch, Result]):
     def _start_collation(self) -> None:
         if tickets := self._take():
             self._collating = tickets
-            self._start(self._collator, self._collate, [ticket.item for ticket in tickets], self._on_collated)
+            self._start(self._collator, self._collate, [ticket.item for ticket in tickets], tickets, self._on_collated)
 
-    def _take(self) -> list[_Ticket[Item, Result]]:
+    def _take(self) -> list[Ticket[Item, Result]]:
         """The next batch; empty if there is none yet, or it is not full and every lane is busy anyway."""
         while self._retries:
             if piece := [ticket for ticket in self._retries.pop(0) if ticket.alive()]:
@@ -225,14 +198,15 @@ class Batcher(Generic[Item, Batch, Result]):
             del self._waiting[ticket]
         return group[:capacity]
 
-    def _start_run(self, tickets: list[_Ticket[Item, Result]], batch: Batch) -> None:
+    def _start_run(self, tickets: list[Ticket[Item, Result]], batch: Batch) -> None:
         self._collated = None
         if len(tickets) > self.budget.capacity(tickets[0].shape):
             self._retry(tickets)  # The budget shrank since.
         elif [ticket for ticket in tickets if ticket.alive()]:
             run = _Run()
             self._running[run] = tickets
-            self._start(self._device, partial(self._run_checked, run, len(tickets)), batch, partial(self._on_ran, run))
+            checked = partial(self._run_checked, run, len(tickets))
+            self._start(self._device, checked, batch, tickets, partial(self._on_ran, run))
 
     def _run_checked(self, run: _Run, size: int, batch: Batch) -> list[Result]:
         run.started = monotonic()
@@ -249,10 +223,25 @@ class Batcher(Generic[Item, Batch, Result]):
         thread: ThreadPoolExecutor,
         function: Callable[[Argument], Returned],
         argument: Argument,
+        tickets: list[Ticket[Item, Result]],
         then: Callable[[asyncio.Future[Returned]], None],
     ) -> None:
-        future = asyncio.get_running_loop().run_in_executor(thread, attempt, function, argument)
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(thread, attempt, function, argument)
+        if isfinite(self.call_limit_s):
+            timer = loop.call_later(self.call_limit_s, self._on_hung, future, tickets)
+            future.add_done_callback(lambda _: timer.cancel())
         future.add_done_callback(lambda done: self._proceed(lambda: then(done)))
+
+    def _on_hung(self, call: asyncio.Future[Returned], tickets: list[Ticket[Item, Result]]) -> None:
+        logger.error("A batch of %d has not ended after %.0f s", len(tickets), self.call_limit_s)
+        self._hung += 1
+        call.add_done_callback(self._on_hung_ended)
+        for ticket in (*tickets, *(ticket for ticket in self._accepted if ticket.deadline is None)):
+            ticket.fail(Hung(HUNG))
+
+    def _on_hung_ended(self, _: asyncio.Future[Returned]) -> None:
+        self._hung -= 1
 
     def _on_collated(self, done: asyncio.Future[Batch]) -> None:
         tickets, self._collating = self._collating, []
@@ -275,20 +264,20 @@ class Batcher(Generic[Item, Batch, Result]):
             if not ticket.answer.done():
                 ticket.answer.set_result(Outcome(result, wait_s, run_s, len(tickets)))
 
-    def _split(self, tickets: list[_Ticket[Item, Result]], error: BaseException) -> None:
+    def _split(self, tickets: list[Ticket[Item, Result]], error: BaseException) -> None:
         if len(tickets) == 1:
             tickets[0].fail(error)
             return
-        if isinstance(error, self._out_of_memory):
+        if isinstance(error, MemoryError):
             self.budget = self.budget.halved()
             logger.warning("A batch of %d ran out of memory; the budget is now %s", len(tickets), self.budget)
         middle = (len(tickets) + 1) // 2
         self._retry(tickets[:middle], tickets[middle:])
 
-    def _retry(self, *pieces: list[_Ticket[Item, Result]]) -> None:
+    def _retry(self, *pieces: list[Ticket[Item, Result]]) -> None:
         self._retries = sorted([*self._retries, *pieces], key=lambda piece: piece[0].submitted)
 
-    def _expire(self, ticket: _Ticket[Item, Result]) -> None:
+    def _expire(self, ticket: Ticket[Item, Result]) -> None:
         if not any(ticket in tickets for tickets in self._running.values()):
             ticket.expire()
 

@@ -12,12 +12,11 @@ ROUNDS = 3
 def fastest_batch(
     run: Callable[[int], object],
     most: int,
-    out_of_memory: tuple[type[Exception], ...] = (MemoryError,),
     clock: Callable[[], float] = perf_counter,
 ) -> int:
     """Images of the smallest batch beyond which a larger one gains little: 1, 2, 4 and so on, up to ``most``.
 
-    run: runs a batch of so many images, and has run one before.
+    run: runs a batch of so many images, and has run one before; where it raises MemoryError, the last size is it.
     """
 
     def seconds(size: int) -> float:
@@ -29,7 +28,7 @@ def fastest_batch(
     while 2 * size <= most:
         try:
             times = [(seconds(size), seconds(2 * size)) for _ in range(ROUNDS)]
-        except out_of_memory:
+        except MemoryError:
             return size
         alone, together = map(min, zip(*times, strict=True))
         if together > 2 * alone * WORTH:

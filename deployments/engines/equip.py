@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from deployments.engines.finite import finite
 from deployments.engines.precision import autocast, check_precision
 from deployments.engines.settings import EngineSettings
 
@@ -23,7 +24,9 @@ logger = logging.getLogger("ray.serve")
 def equip(
     smaller: Sequence[Example], larger: Sequence[Example], device: torch.device, settings: EngineSettings, folder: Path
 ) -> int:
-    """Let each network's forward pass run in its engine; returns how many threads may call it at a time.
+    """Let each network's forward pass run in its engine, and raise NotFinite for what is no number.
+
+    Returns how many threads may call it at a time.
 
     smaller, larger: the same networks with inputs of two sizes: axes in which they differ are free. folder: keeps what
     is converted, of these weights and this code alone. Raises ValueError for a precision that the device lacks.
@@ -35,6 +38,7 @@ def equip(
     for (module, _), done in zip(smaller, converted, strict=True):
         if not done:
             module.forward = autocast(module, settings.precision, device)
+        module.forward = finite(module.forward)
     lanes = settings.lanes if converted and all(converted) else 1
     torch.set_num_threads(max(1, settings.threads // lanes))
     return lanes

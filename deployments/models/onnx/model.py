@@ -12,6 +12,7 @@ from torchvision.ops import batched_nms
 
 from deployments.calls import Item
 from deployments.engines.equip import Example
+from deployments.engines.finite import require_finite
 from deployments.models.candidates import (
     Asked,
     Candidates,
@@ -123,7 +124,8 @@ class OnnxModel:
     def run(self, batch: Batch) -> list[Candidates]:
         """What each request asks for of its picture, masks as the network made them.
 
-        Raises ValueError where an output is not of the shape that it must have, or a label is not one of the card's.
+        Raises ValueError where an output is not of the shape that it must have, or a label is not one of the card's;
+        NotFinite where it is no number.
         """
         found: list[Candidates] = []
         for images in torch.split(batch.images, self.at_once or len(batch.images)):
@@ -142,6 +144,7 @@ class OnnxModel:
 
     def _select(self, found: Candidates, wanted: Asked) -> Candidates:
         chosen = select(found, replace(wanted, most=BEFORE_NMS))
+        require_finite(chosen)
         wrong = chosen.labels >= len(self.card.labels)
         if wrong.any():
             first = self.settings.first_label

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_convert
 
+from deployments.engines.finite import require_finite
 from deployments.models.candidates import Candidates
 from deployments.models.onnx.network import Network, OutputName
 
@@ -24,6 +25,7 @@ def candidates(
     whole input. Raises ValueError naming an output that has another shape or type.
     """
     checked = {name: _checked(name, output, network, pictures) for name, output in found.items()}
+    require_finite(checked["scores"])
     objects = checked["scores"].shape[1]
     for name, output in checked.items():
         if output.shape[1] != objects:

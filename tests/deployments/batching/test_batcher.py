@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from deployments.batching.attempt import BatchError
-from deployments.batching.batcher import Batcher, BatcherClosed, DeadlineExceeded, QueueFull
+from deployments.batching.batcher import Batcher
 from deployments.batching.budget import BatchBudget
 from deployments.batching.observer import BatchObserver
+from deployments.batching.ticket import BatcherClosed, DeadlineExceeded, Hung, QueueFull
 
 PATIENCE_S = 20
 """After which a test that waits for a thread is lost."""
@@ -517,10 +518,6 @@ async def test_a_failed_item_is_freed_at_once(make_batcher: MakeBatcher) -> None
 # Out of memory
 
 
-class DeviceOutOfMemory(RuntimeError):
-    pass
-
-
 class Activations:
     pass
 
@@ -530,12 +527,10 @@ async def test_out_of_memory_halves_the_budget_until_it_is_set_again(make_batche
 
     def run(batch: list[Photo]) -> list[str]:
         if len(batch) > 2:
-            raise DeviceOutOfMemory
+            raise MemoryError
         return upper(batch)
 
-    batcher = make_batcher(
-        run, budget=BatchBudget(8, 8000), out_of_memory=(MemoryError, DeviceOutOfMemory), observer=recorder
-    )
+    batcher = make_batcher(run, budget=BatchBudget(8, 8000), observer=recorder)
     assert await submit_all(batcher, photos("abcdefgh")) == list("ABCDEFGH")
     assert recorder.sizes == [8, 4, 2, 2, 2, 2]
     assert batcher.budget == BatchBudget(2, 2000)
@@ -596,14 +591,71 @@ async def test_the_budget_never_falls_below_one_image(make_batcher: MakeBatcher)
 async def test_an_error_that_is_kept_keeps_no_tensors(make_batcher: MakeBatcher) -> None:
     activations: list[weakref.ref[Activations]] = []
 
-    def run(batch: list[Photo]) -> list[str]:
+    def forward() -> None:
         layer = Activations()
         activations.append(weakref.ref(layer))
-        raise MemoryError
+        raise RuntimeError("out of memory")
+
+    def run(batch: list[Photo]) -> list[str]:
+        try:
+            forward()
+        except RuntimeError as error:
+            raise MemoryError from error
+        return []
 
     errors = await submit_all(make_batcher(run), photos("ab"))
     assert [type(error) for error in errors] == [MemoryError, MemoryError]
     assert [activation() for activation in activations] == [None, None, None]
+
+
+# A device that hangs
+
+
+async def test_a_batch_that_does_not_end_fails_and_those_behind_it_wait(
+    make_batcher: MakeBatcher, device: GatedDevice
+) -> None:
+    batcher = make_batcher(device.run)
+    batcher.call_limit_s = 0.01
+    for hung in submitted(batcher, photos("ab"), deadline=monotonic() + PATIENCE_S):
+        with pytest.raises(Hung):
+            await hung
+    batcher.call_limit_s = PATIENCE_S
+    patient = asyncio.create_task(batcher.submit(Photo("c"), monotonic() + PATIENCE_S))
+    with pytest.raises(Hung):
+        await batcher.submit(Photo("d"))
+    device.release(100)
+    assert (await patient).result == "C"
+    assert (await batcher.submit(Photo("e"))).result == "E"
+
+
+async def test_what_has_no_deadline_does_not_wait_for_a_hung_device(
+    make_batcher: MakeBatcher, device: GatedDevice
+) -> None:
+    batcher = make_batcher(device.run, lanes=2)
+    batcher.call_limit_s = 0.01
+    first = asyncio.create_task(batcher.submit(Photo("a"), monotonic() + PATIENCE_S))
+    await device.started()
+    batcher.call_limit_s = PATIENCE_S
+    other = asyncio.create_task(batcher.submit(Photo("b")))
+    await device.started()
+    for task in (first, other):
+        with pytest.raises(Hung):
+            await task
+    device.release(100)
+
+
+async def test_collation_may_hang_too(make_batcher: MakeBatcher) -> None:
+    gate = threading.Event()
+
+    def collate(items: list[Photo]) -> list[Photo]:
+        assert gate.wait(PATIENCE_S)
+        return items
+
+    batcher = make_batcher(upper, collate)
+    batcher.call_limit_s = 0.01
+    with pytest.raises(Hung):
+        await batcher.submit(Photo("a"), monotonic() + PATIENCE_S)
+    gate.set()
 
 
 # The end

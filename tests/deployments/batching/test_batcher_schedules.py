@@ -12,10 +12,12 @@ from typing import Any, Literal, TypeVar
 import pytest
 
 import deployments.batching.batcher
+import deployments.batching.ticket
 from deployments.batching.attempt import BatchError
-from deployments.batching.batcher import Batcher, BatcherClosed, DeadlineExceeded, Outcome, QueueFull
+from deployments.batching.batcher import Batcher
 from deployments.batching.budget import BatchBudget
 from deployments.batching.observer import BatchObserver
+from deployments.batching.ticket import BatcherClosed, DeadlineExceeded, Outcome, QueueFull
 
 Returned = TypeVar("Returned")
 
@@ -287,7 +289,8 @@ class Schedule(BatchObserver):
 @pytest.fixture
 def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedLoop]:
     loop = SimulatedLoop()
-    monkeypatch.setattr(deployments.batching.batcher, "monotonic", loop.time)
+    for module in (deployments.batching.batcher, deployments.batching.ticket):
+        monkeypatch.setattr(module, "monotonic", loop.time)
     yield loop
     loop.close()
 
