@@ -1,9 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# Ray's sockets lie below the temporary folder, and a socket's path may have 107 characters at most: a long TMPDIR would
-# stop Ray. Without it Ray takes the system's; RAY_TMPDIR overrides both. Ray starts its workers, replicas among them, as
-# background work (niceness 15); here they are what the machine is for.
+# As maskgraph serve starts Ray: serve_app/commands/serving/environment.py says why.
 RAY_ENV := env -u TMPDIR RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0
 
 .PHONY: serve test check format protos
@@ -11,8 +9,7 @@ RAY_ENV := env -u TMPDIR RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0
 # Token authentication stays on, which Ray sets up by itself for the cluster that it starts here: http_options.host keeps
 # only the photos' port on loopback, while Ray's own ports listen on every interface.
 serve: .venv/runtime
-	$(BIN)/maskgraph check --ports serve_config.yaml
-	$(RAY_ENV) $(BIN)/serve run serve_config.yaml
+	$(BIN)/maskgraph serve serve_config.yaml
 
 test: .venv/tests
 	$(RAY_ENV) $(BIN)/python -m pytest

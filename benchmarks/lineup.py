@@ -2,8 +2,6 @@
 
 import base64
 import os
-import re
-import shlex
 import socket
 import sys
 import tempfile
@@ -44,12 +42,9 @@ def failed_branch(body: bytes) -> str | None:
     return str(errors[0]["code"]) if errors else None
 
 
-def serve_environment() -> list[str]:
-    """What ``make serve`` puts before its command: the words of the Makefile's RAY_ENV."""
-    words = re.search(r"^RAY_ENV := (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
-    if words is None:
-        raise Skipped("the Makefile has no RAY_ENV")
-    return shlex.split(words[1])
+def serve_command(file: Path) -> list[str]:
+    """The command that ``make serve`` runs, for another config."""
+    return [str(Path(sys.executable).with_name("maskgraph")), "serve", str(file)]
 
 
 def service(name: str, port: int, precision: str, folder: Path, replicas: int | None = None) -> HttpServer:
@@ -63,10 +58,9 @@ def service(name: str, port: int, precision: str, folder: Path, replicas: int | 
             deployment["num_replicas"] = replicas
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
-    command = [*serve_environment(), str(Path(sys.executable).with_name("serve")), "run", str(file)]
     # A cluster of its own, whatever else runs on this machine.
     environment = {**os.environ, "RAY_ADDRESS": "local"}
-    server = Subprocess(command, environment, folder / f"{name}.log")
+    server = Subprocess(serve_command(file), environment, folder / f"{name}.log")
     return HttpServer(name, server, f"http://127.0.0.1:{port}", "/readyz", wrong=failed_branch)
 
 

@@ -1,12 +1,11 @@
 """What serving itself costs: ``python -m benchmarks.serving``, the graph around networks that do nothing, on Linux.
 
-Starts ``serve_config.yaml`` with benchmarks/noop_graph.py in place of the models: as ``serve run`` does, and with each
-line of configs/load.env. Puts a 100 kB photo on it in a closed loop.
+Starts ``serve_config.yaml`` with benchmarks/noop_graph.py in place of the models: as ``maskgraph serve`` does, and with
+each line of configs/load.env. Puts a 100 kB photo on it in a closed loop.
 """
 
 import asyncio
 import os
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,26 +19,20 @@ from rich.table import Table
 from benchmarks import processes
 from benchmarks.contenders import ROOT, HttpServer, Skipped, Subprocess
 from benchmarks.cost import Body, Cost, cost, served
-from benchmarks.lineup import CONFIG, free_port, serve_environment
+from benchmarks.lineup import CONFIG, free_port, serve_command
 from benchmarks.photos import photo
+from serve_app.commands.serving.environment import load_variables
 
 PHOTO = (640, 480)
 """Width and height: 99 kB."""
-LOAD = ROOT / "configs/load.env"
 CONSOLE = Console()
-
-
-def variables() -> dict[str, str]:
-    """What configs/load.env sets."""
-    lines = LOAD.read_text(encoding="utf-8").splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 def settings() -> dict[str, dict[str, str]]:
     """The environments to compare, by what to call them."""
-    load = variables()
+    load = load_variables()
     proxy = {name: value for name, value in load.items() if "THROUGHPUT" not in name}
-    return {"serve run": {}, "HAProxy": proxy, "configs/load.env": load}
+    return {"maskgraph serve": {}, "HAProxy": proxy, "configs/load.env": load}
 
 
 def noop_service(name: str, extra: Mapping[str, str], port: int, folder: Path) -> HttpServer:
@@ -59,9 +52,8 @@ def noop_service(name: str, extra: Mapping[str, str], port: int, folder: Path) -
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
     }
-    command = [*serve_environment(), str(Path(sys.executable).with_name("serve")), "run", str(file)]
     environment = {**os.environ, **own, **extra, "RAY_ADDRESS": "local", "PYTHONPATH": str(ROOT)}
-    server = Subprocess(command, environment, folder / f"{file.stem}.log")
+    server = Subprocess(serve_command(file), environment, folder / f"{file.stem}.log")
     return HttpServer(name, server, f"http://127.0.0.1:{port}", "/readyz")
 
 

@@ -1,5 +1,6 @@
 """The ``maskgraph`` command. Each command imports what it needs when it runs, so that ``--help`` is quick."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = typer.Typer(no_args_is_help=True)
 
 
 @contextmanager
@@ -17,7 +18,8 @@ def told() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        raise typer.BadParameter(str(error)) from error
+        typer.echo(f"maskgraph: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(2) from error
 
 
 @app.callback()
@@ -39,6 +41,30 @@ def check(
 
     if not run(files, elsewhere=elsewhere, ports=ports):
         raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    config: Annotated[
+        Path | None, typer.Argument(help="A Serve config; without one, embedded models on this machine.")
+    ] = None,
+    load: Annotated[
+        bool, typer.Option(help="For many requests a second: HAProxy and Serve's throughput flags (configs/load.env).")
+    ] = False,
+    verbose: Annotated[bool, typer.Option(help="Show all that Ray and the replicas log.")] = False,
+) -> None:
+    """Check a config, serve it on this machine until Ctrl-C, and say where to click.
+
+    With RAY_ADDRESS in the environment it is served on that cluster.
+    """
+    from serve_app.commands.serving.environment import CONFIG, set_for_serving
+
+    set_for_serving(os.environ, load=load)
+    from serve_app.commands.serving.command import serve as run
+
+    with told():
+        if not run(config or CONFIG, verbose=verbose):
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -68,8 +94,9 @@ def predict(
     settings = Settings(
         mask_detection=mask_detection, instance_segmentation=instance_segmentation, object_detection=object_detection
     )
-    if not run(photos, json, draw, settings):
-        raise typer.Exit(1)
+    with told():
+        if not run(photos, json, draw, settings):
+            raise typer.Exit(1)
 
 
 @app.command()

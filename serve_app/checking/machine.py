@@ -1,4 +1,4 @@
-"""What a Serve config needs of the machine that it starts on: model cards, their weights, keys, free ports."""
+"""What a Serve config needs of the machine that it starts on: model cards, their weights, keys, GPUs, free ports."""
 
 import os
 import socket
@@ -44,6 +44,28 @@ def _missing(reference: str) -> str | None:
     if card.weights_are_remote or weights.is_file():
         return None
     return f"model card {path}: there is no weights file {weights.absolute()}"
+
+
+def missing_gpus(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """What asks for a GPU, where there is none."""
+    wanted = list(_gpus_asked_for(config))
+    if not wanted:
+        return
+    import torch  # slow, and most configs do without
+
+    if not torch.cuda.is_available():
+        for place in wanted:
+            yield Problem(place, "asks for a GPU, and torch finds none here: maskgraph doctor says more")
+
+
+def _gpus_asked_for(config: Mapping[str, Any]) -> Iterator[tuple[str | int, ...]]:
+    for index, arguments in applications_of_ours(config):
+        place = ("applications", index)
+        if arguments.get("device") == "cuda":
+            yield (*place, "args", "device")
+        for number, deployment in enumerate(config["applications"][index].get("deployments") or ()):
+            if (deployment.get("ray_actor_options") or {}).get("num_gpus"):
+                yield (*place, "deployments", number, "ray_actor_options", "num_gpus")
 
 
 def taken_ports(config: Mapping[str, Any]) -> Iterator[Problem]:

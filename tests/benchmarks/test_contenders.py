@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from benchmarks.contenders import Floor, HttpServer, Photos, Skipped, Subprocess
-from benchmarks.lineup import CONFIG, failed_branch, free_port, serve_environment, service
+from benchmarks.lineup import CONFIG, failed_branch, free_port, serve_command, service
 from benchmarks.loadgen import Failed
 from benchmarks.processes import processes, trees
 
@@ -93,10 +93,9 @@ def test_the_service_is_what_make_serve_starts_but_for_its_ports(tmp_path: Path)
     assert written["applications"][0]["args"].pop("precision") == "float32"
     original["applications"][0]["args"].pop("precision", None)
     assert written == original
-    makefile = CONFIG.with_name("Makefile").read_text()
-    assert "$(RAY_ENV) $(BIN)/serve run serve_config.yaml" in makefile
-    assert serve_environment()[0] == "env"
-    assert "RAY_USAGE_STATS_ENABLED=0" in serve_environment()
+    assert "$(BIN)/maskgraph serve serve_config.yaml" in CONFIG.with_name("Makefile").read_text()
+    assert Path(serve_command(CONFIG)[0]).name == "maskgraph"
+    assert serve_command(CONFIG)[1:] == ["serve", str(CONFIG)]
 
 
 def test_a_fixed_number_of_replicas_is_every_models(tmp_path: Path) -> None:

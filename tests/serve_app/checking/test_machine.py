@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from deployments.models.card import EMBEDDED
 from serve_app import cli
-from serve_app.checking.machine import missing_files, taken_ports
+from serve_app.checking.machine import missing_files, missing_gpus, taken_ports
 
 ROOT = Path(__file__).parents[3]
 
@@ -49,6 +49,19 @@ def test_keys_that_are_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "SOME_KEYS" in problem.message
     monkeypatch.setenv("SOME_KEYS", "key")
     assert list(missing_files(config(api_keys_env="SOME_KEYS"))) == []
+
+
+def test_gpus_that_are_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    asking = config(device="cuda")
+    asking["applications"][1]["deployments"] = [{"name": "Ingress"}, {"ray_actor_options": {"num_gpus": 0.5}}]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert [problem.path[2:] for problem in missing_gpus(asking)] == [
+        ("args", "device"),
+        ("deployments", 1, "ray_actor_options", "num_gpus"),
+    ]
+    assert list(missing_gpus(config(device="auto"))) == []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert list(missing_gpus(asking)) == []
 
 
 @pytest.mark.parametrize("section", ["http_options", "grpc_options"])

@@ -23,3 +23,5 @@ def test_a_name_that_no_key_may_have() -> None:
     refused = CliRunner().invoke(cli.app, ["key", "a b"])
     assert refused.exit_code == 2
     assert "mg_" not in refused.output
+    assert refused.stderr.startswith("maskgraph: 'a b' cannot name a key: take ")
+    assert len(refused.stderr.splitlines()) == 1
