@@ -16,6 +16,7 @@ FLOORS: dict[str, set[str]] = {
         "deployments.calls",
         "deployments.settings",
     },
+    "the client, which the service knows nothing of": {"serve_app.client"},
     "what networks run in": {"deployments.engines"},
     "networks with their pre- and postprocessing": {"deployments.models"},
     "batching": {"deployments.batching"},
@@ -167,6 +168,11 @@ def test_importing_the_ingress_or_what_it_stands_on_loads_no_torch(module: str) 
 @pytest.mark.parametrize("module", ["serve_app.cli", "serve_app.pipeline", *sorted(LIGHT - {"deployments.imaging"})])
 def test_light_modules_load_neither_torch_nor_ray(module: str) -> None:
     assert loaded(module, "torch", "ray") == []
+
+
+def test_the_client_loads_nothing_of_the_service() -> None:
+    modules = [name for name in MODULES if is_in(name, {"serve_app.client"})]
+    assert loaded(", ".join(modules), "torch", "ray", "cv2", "pycocotools", "fastapi", "pydantic", "supervision") == []
 
 
 def test_imaging_loads_neither_torch_nor_ray() -> None:

@@ -75,6 +75,15 @@ def test_modules_that_are_not_installed_are_not_there() -> None:
     assert "No module named 'torch'" in done.stderr
 
 
+def test_the_client_works_on_the_base_install() -> None:
+    done = run_light(
+        "from serve_app.client import Box, Client, Instance\n"
+        "instance = Instance(0, 'person', 0.9, Box(0, 0, 1, 2), 2, {'size': [2, 2], 'counts': '022'})\n"
+        "print(Client().models.__name__, instance.mask.sum(), len(instance.polygon()))"
+    )
+    assert done.stdout == "models 2 1\n", done.stderr
+
+
 def test_the_command_line_shows_its_help_on_the_base_install() -> None:
     done = maskgraph("--help")
     assert done.returncode == 0, done.stderr
