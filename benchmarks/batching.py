@@ -18,9 +18,9 @@ from ray.serve.schema import ReplicaRank
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.loadgen import Load, open_loop
 from deployments.batching.batcher import Batcher
 from deployments.batching.budget import BatchBudget
+from serve_app.commands.bench.loadgen import Load, open_loop
 
 BATCH_S = 0.050
 ITEM_S = 0.001

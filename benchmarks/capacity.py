@@ -22,8 +22,8 @@ from benchmarks import photos
 from benchmarks.contenders import CORES, ROOT
 from benchmarks.cost import REST, Body, cost, idle_cores, served
 from benchmarks.lineup import service
-from benchmarks.loadgen import post
 from deployments.models.card import EMBEDDED, read_card
+from serve_app.commands.bench.loadgen import post
 
 TIMES = Path(__file__).with_name("service_times.yaml")
 PAGE = ROOT / "docs" / "capacity.md"

@@ -15,7 +15,7 @@ from typing import Protocol
 import aiohttp
 
 from benchmarks import processes
-from benchmarks.loadgen import Failed, http_session, post
+from serve_app.commands.bench.loadgen import Failed, http_session, post
 
 ROOT = Path(__file__).parents[1]
 READY_S = 240.0

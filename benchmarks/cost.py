@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from benchmarks import processes
 from benchmarks.contenders import HttpServer
-from benchmarks.loadgen import closed_loop, post
 from benchmarks.processes import Stat
+from serve_app.commands.bench.loadgen import closed_loop, post
 
 REST = "the rest"
 """Processes of Ray that are neither a replica nor a proxy."""

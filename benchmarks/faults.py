@@ -11,9 +11,9 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.loadgen import http_session
 from benchmarks.scenarios import hostile, load
 from benchmarks.scenarios.service import Scenario, Service
+from serve_app.commands.bench.loadgen import http_session
 
 SCENARIOS: tuple[Scenario, ...] = (
     load.fairness,

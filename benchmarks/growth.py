@@ -24,7 +24,7 @@ from benchmarks import photos
 from benchmarks.contenders import HttpServer
 from benchmarks.cost import Body, Cost, cost, served
 from benchmarks.lineup import service
-from benchmarks.loadgen import post
+from serve_app.commands.bench.loadgen import post
 
 matplotlib.use("Agg")
 

@@ -8,13 +8,13 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import orjson
 import yaml
 
 from benchmarks.contenders import CORES, ROOT, Contender, Floor, HttpServer, Skipped, Subprocess
 from benchmarks.peers.environment import NotInstalled, python_of
+from serve_app.commands.bench.command import failed_branch
 
 CONFIG = ROOT / "serve_config.yaml"
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -34,12 +34,6 @@ def heap_variables() -> dict[str, str]:
     application = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["applications"][0]
     variables: dict[str, str] = application.get("runtime_env", {}).get("env_vars", {})
     return variables
-
-
-def failed_branch(body: bytes) -> str | None:
-    """The error code in an answer of the service in which a model gave none."""
-    errors: list[dict[str, Any]] = orjson.loads(body)["images"][0]["errors"]
-    return str(errors[0]["code"]) if errors else None
 
 
 def serve_command(file: Path) -> list[str]:

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.loadgen import Load, closed_loop, http_session, post
+from serve_app.commands.bench.loadgen import Load, closed_loop, http_session, post
 
 EXPORT_S = 12
 """Ray exports its metrics every ten seconds."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from benchmarks import processes
 from benchmarks.contenders import CORES, Contender, Photos
-from benchmarks.loadgen import Load, closed_loop, open_loop
 from benchmarks.processes import Memory
 from benchmarks.result import Entrant, Level, Measurement
+from serve_app.commands.bench.loadgen import Load, closed_loop, open_loop
 
 MEMORY_EVERY_S = 4.0
 SETTLE_S = 1.0

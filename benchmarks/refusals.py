@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.loadgen import Failed, Load, closed_loop, http_session, post
+from serve_app.commands.bench.loadgen import Failed, Load, closed_loop, http_session, post
 
 
 def huge_png() -> bytes:

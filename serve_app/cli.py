@@ -68,6 +68,29 @@ def serve(
 
 
 @app.command()
+def bench(
+    photos: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PHOTO]...", exists=True, dir_okay=False, help="By default the page's three samples."),
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="A service that runs; without it one is started here.")] = None,
+    clients: Annotated[int, typer.Option(min=1, help="That each send one photo after another.")] = 16,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of load, once all clients have had an answer.")] = 10,
+    api_key: Annotated[str | None, typer.Option(envvar="MASKGRAPH_API_KEY", help="Where the service asks.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Put load on a service: answers a second, latencies, errors by kind. The exit status is 1 if there were errors.
+
+    The load is made by this process; on the service's own machine it takes a part of its cores.
+    """
+    from serve_app.commands.bench.command import bench as run
+
+    with told():
+        if not run(photos or [], url, clients, seconds, api_key, as_json=json):
+            raise typer.Exit(1)
+
+
+@app.command()
 def key(name: Annotated[str, typer.Argument(help="Whose it is; letters, digits, dots, dashes.")]) -> None:
     """Make an API key: print it once, and the entry for the file that api_keys_file names."""
     from serve_app.commands.key import make_key

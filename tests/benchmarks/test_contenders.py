@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from benchmarks.contenders import Floor, HttpServer, Photos, Skipped, Subprocess
-from benchmarks.lineup import CONFIG, failed_branch, free_port, serve_command, service
-from benchmarks.loadgen import Failed
+from benchmarks.lineup import CONFIG, free_port, serve_command, service
 from benchmarks.processes import processes, trees
+from serve_app.commands.bench.loadgen import Failed
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs Linux's /proc")
 
@@ -106,8 +106,3 @@ def test_a_fixed_number_of_replicas_is_every_models(tmp_path: Path) -> None:
         "MaskDetection": 2,
         "InstanceSegmentation": 2,
     }
-
-
-def test_a_branch_that_gave_no_answer_is_an_error() -> None:
-    assert failed_branch(b'{"images": [{"errors": []}]}') is None
-    assert failed_branch(b'{"images": [{"errors": [{"code": "overloaded"}]}]}') == "overloaded"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.loadgen import Load
 from benchmarks.measure import reduce
 from benchmarks.processes import Memory, Used
 from benchmarks.report import draw, load_table, memory_table
 from benchmarks.result import Entrant, Level, Measurement, Result, read, write
+from serve_app.commands.bench.loadgen import Load
 
 LEVEL = Level("one size", clients=4)
 

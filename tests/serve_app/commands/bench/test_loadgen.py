@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from benchmarks.loadgen import Failed, Load, closed_loop, http_session, open_loop, poisson_arrivals, post
+from serve_app.commands.bench.loadgen import Failed, Load, closed_loop, http_session, open_loop, poisson_arrivals, post
 
 
 def test_poisson_arrivals_come_at_the_rate_and_independently() -> None:

@@ -8,7 +8,7 @@ that a late generator cannot hide a queue (coordinated omission).
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -132,10 +132,13 @@ async def open_loop(send: Send, rate: float, seconds: float, seed: int = 0) -> L
     return load
 
 
-def http_session() -> aiohttp.ClientSession:
-    """One for all clients: as many connections as there are requests, kept alive."""
+def http_session(headers: Mapping[str, str] | None = None) -> aiohttp.ClientSession:
+    """One for all clients: as many connections as there are requests, kept alive; ``headers`` go with each request."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), trust_env=False
+        headers=headers,
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+        trust_env=False,
     )
 
 
