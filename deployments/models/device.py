@@ -37,8 +37,8 @@ class Normalizer:
         """Grey levels [N, 3, H, W], RGB, uint8 or float, to the network's float32 input in the spec's colour order."""
         if self.reverse:
             images = images.flip(1)
-        # in place, since it is the memory of large pictures that takes the time
-        return images.to(torch.float32, copy=True).mul_(self.scale).sub_(self.mean).div_(self.std)
+        # Planes are several times faster than interleaved colours; in place, since memory is what takes the time.
+        return images.contiguous().to(torch.float32, copy=True).mul_(self.scale).sub_(self.mean).div_(self.std)
 
 
 def padded_batch(

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from deployments.calls import Item, MaskDetectionOptions
 from deployments.engines.equip import Example
+from deployments.imaging.resize import resize
 from deployments.imaging.spec import KeepRatio
 from deployments.models.card import ModelCard
 from deployments.models.device import Normalizer, tensor_of
@@ -97,10 +98,8 @@ class FaceMaskModel:
         pictures = [tensor_of(item.image, self.device) for item in items]
         small_sizes = [self.detector_size(item) for item in items]
         small = torch.zeros(len(items), 3, *self.padded_shape(items[0]), device=self.device)
-        for slot, picture, (h, w) in zip(small, pictures, small_sizes, strict=True):
-            planes = picture[None].contiguous().float()  # which is resized faster than interleaved colours
-            resized = F.interpolate(planes, size=(h, w), mode="bilinear", antialias=True, align_corners=False)
-            slot[:, :h, :w] = self.normalize(resized.round_())[0]
+        for item, slot, picture, (h, w) in zip(items, small, pictures, small_sizes, strict=True):
+            slot[:, :h, :w] = self.normalize(self._resized(item, picture, h, w))[0]
         return Batch(pictures, small, small_sizes, [self._threshold(item) for item in items])
 
     @torch.inference_mode()
@@ -129,6 +128,14 @@ class FaceMaskModel:
             keep = keep[score[keep] >= threshold]
             results.append(RawFaces(box[keep].cpu(), score[keep].cpu(), verdict.mask[keep].sigmoid().cpu()))
         return results
+
+    def _resized(self, item: Item, picture: Tensor, height: int, width: int) -> Tensor:
+        """A picture as the detector sees it, grey levels [1, 3, height, width]; on a GPU within 1 level of the CPU's."""
+        if self.device.type == "cpu":
+            return tensor_of(resize(item.image, height, width, "antialiased_bilinear"), self.device)[None]
+        planes = picture[None].contiguous().float()  # which is resized faster than interleaved colours
+        size = (height, width)
+        return F.interpolate(planes, size=size, mode="bilinear", antialias=True, align_corners=False).round_()
 
     def _second_stage(self, batch: Batch, boxes: list[Tensor]) -> list[Verdict]:
         """What the second stage says of each picture's boxes, float32."""
