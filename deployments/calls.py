@@ -84,4 +84,8 @@ class CallExpired(Exception):
 
 
 class ReplicaOverloaded(Exception):
-    """The replica's queue is full."""
+    """The replica's queue is full, or its memory."""
+
+
+class ReplicaHung(Exception):
+    """The replica's device has not ended a batch in time, and holds up all others."""

@@ -14,8 +14,17 @@ from deployments.batching.batcher import Batcher
 from deployments.batching.budget import BatchBudget
 from deployments.batching.fastest import fastest_batch
 from deployments.batching.observer import BatchObserver
-from deployments.batching.ticket import HUNG, BatcherClosed, DeadlineExceeded, Hung, QueueFull
-from deployments.calls import Answer, Call, CallExpired, Item, ReplicaOverloaded, TaskOptions, threshold_names
+from deployments.batching.ticket import HUNG, BatcherClosed, DeadlineExceeded, QueueFull
+from deployments.calls import (
+    Answer,
+    Call,
+    CallExpired,
+    Item,
+    ReplicaHung,
+    ReplicaOverloaded,
+    TaskOptions,
+    threshold_names,
+)
 from deployments.engines.memory import memory_errors
 from deployments.imaging.resize import prepare
 from deployments.models.card import OPTIONS
@@ -108,9 +117,9 @@ class Replica:
         return Answer(results, round(outcome.queue_s * 1000, 2), round(run_s * 1000, 2))
 
     async def ready(self) -> bool:
-        """Answers only once the model is loaded and warm. Raises Hung while its device hangs."""
+        """Answers only once the model is loaded and warm. Raises ReplicaHung while its device hangs."""
         if self._batcher.hung:
-            raise Hung(HUNG)
+            raise ReplicaHung(HUNG)
         return True
 
     async def check_health(self) -> None:

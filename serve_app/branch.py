@@ -1,6 +1,5 @@
 """One branch's call to its Serve deployment: transport, deadline, retry, failure as a value."""
 
-import asyncio
 import logging
 import time
 from typing import Any
@@ -12,8 +11,9 @@ from ray.exceptions import RayActorError, RayError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from deployments.calls import Answer, Call, CallExpired, ReplicaOverloaded
+from deployments.calls import Answer, Call, CallExpired, ReplicaHung, ReplicaOverloaded
 from deployments.models.card import ModelCard
+from serve_app.breaker import Breaker, BreakerOpen
 from serve_app.pipeline import BranchFailed, Failure
 from serve_app.pulse import Pulse
 
@@ -33,28 +33,25 @@ class ServeBranch:
         self.card = card
         self._by_reference = handle
         self._by_value = handle.options(_by_reference=False, request_serialization="pickle")
-        self._pulse = Pulse(self._ask)
+        self._pulse = Pulse(self._ask, lambda: self._breaker.cut())
+        self._breaker = Breaker(lambda: self._pulse.silent)
 
     async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
         """Answer for one prepared image, uint8 RGB [h, w, 3]. Raises BranchFailed, within the call's deadline."""
         try:
-            async with asyncio.timeout(max(0.0, call.deadline - time.time())):
-                try:
-                    answer = await self._call(image, call)
-                except RayActorError:
-                    self._pulse.lost()
-                    # The replica that had accepted the call died; Serve does not retry such calls, inference may be.
-                    logger.warning("request %s: %s is retried on another replica", call.request_id, self.card.task)
-                    answer = await self._call(image, call)
+            async with self._breaker.call(call.deadline - time.time()):
+                answer = await self._call_again_if_lost(image, call)
         except (TimeoutError, CallExpired):
             raise self._failed("deadline_exceeded", "gave no answer before the deadline") from None
         except (BackPressureError, ReplicaOverloaded):
             raise self._failed("overloaded", "has too many requests waiting") from None
+        except BreakerOpen:
+            raise self._failed("unavailable", "gives no answers at present") from None
         except (RayActorError, DeploymentUnavailableError):
-            raise self._failed("unavailable", "has no replica that can answer") from None
+            raise self._unavailable() from None
         except Exception as error:
             if isinstance(error, RayError) and not hasattr(error, "cause"):
-                raise self._failed("unavailable", "has no replica that can answer") from None
+                raise self._unavailable() from None
             logger.exception("request %s: %s failed", call.request_id, self.card.task)
             raise self._failed("internal", "failed on this image") from None
         self._pulse.heard()
@@ -67,8 +64,17 @@ class ServeBranch:
     async def _ask(self) -> None:
         try:
             await self._by_value.ready.remote()
-        except BackPressureError:
-            raise TimeoutError from None  # busy, not gone
+        except (BackPressureError, ReplicaHung):
+            raise TimeoutError from None  # busy, or not gone yet
+
+    async def _call_again_if_lost(self, image: NDArray[np.uint8], call: Call) -> Answer:
+        try:
+            return await self._call(image, call)
+        except RayActorError:
+            self._pulse.lost()
+            # The replica that had accepted the call died; Serve does not retry such calls, inference may be.
+            logger.warning("request %s: %s is retried on another replica", call.request_id, self.card.task)
+            return await self._call(image, call)
 
     async def _call(self, image: NDArray[np.uint8], call: Call) -> Answer:
         if image.nbytes > LARGEST_BY_VALUE:
@@ -85,6 +91,10 @@ class ServeBranch:
     async def _answer(self, handle: DeploymentHandle[Any], image: NDArray[np.uint8], call: Call) -> Answer:
         answer: Answer = await handle.remote(image, call)
         return answer
+
+    def _unavailable(self) -> BranchFailed:
+        self._breaker.failed()
+        return self._failed("unavailable", "has no replica that can answer")
 
     def _failed(self, code: str, what: str) -> BranchFailed:
         return BranchFailed(Failure(code, f"{self.card.task} {what}", self.card.task))

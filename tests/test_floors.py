@@ -36,6 +36,7 @@ FLOORS: dict[str, set[str]] = {
         "serve_app.pace",
         "serve_app.admission",
         "serve_app.pulse",
+        "serve_app.breaker",
         "serve_app.people",
         "serve_app.pipeline",
         "serve_app.branch",

@@ -14,6 +14,7 @@ from deployments.calls import (
     Item,
     MaskDetectionOptions,
     ObjectDetectionOptions,
+    ReplicaHung,
     ReplicaOverloaded,
     TaskOptions,
 )
@@ -256,7 +257,7 @@ async def test_a_network_that_hangs_fails_its_picture_and_its_health(replica: Re
     for _ in range(2):
         with pytest.raises(Hung):
             await replica.check_health()
-        with pytest.raises(Hung):
+        with pytest.raises(ReplicaHung):
             await replica.ready()
     gate.set()
     assert (await behind).results

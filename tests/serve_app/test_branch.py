@@ -1,13 +1,16 @@
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
 import pytest
+from ray.exceptions import RayActorError
 
-from deployments.calls import Answer, Call, MaskDetectionOptions
+from deployments.calls import Answer, Call, CallExpired, MaskDetectionOptions, ReplicaOverloaded
 from deployments.models.card import card_path, read_card
 from serve_app.branch import LARGEST_BY_VALUE, ServeBranch
+from serve_app.breaker import FAILURES
 from serve_app.pipeline import BranchFailed
 
 CALL = Call(480, 640, MaskDetectionOptions(), deadline=float("inf"), request_id="test")
@@ -20,6 +23,7 @@ class Handle:
     def __init__(self, outcomes: Sequence[Answer | Exception]) -> None:
         self.outcomes = list(outcomes)
         self.travelled: list[str] = []
+        self.ready = self
         self.way = "by reference"
 
     def options(self, *, _by_reference: bool, **_: Any) -> "Handle":
@@ -28,7 +32,9 @@ class Handle:
         other.way = "by reference" if _by_reference else "by value"
         return other
 
-    async def remote(self, image: np.ndarray, call: Call) -> Answer:
+    async def remote(self, *arguments: Any) -> Answer:
+        if not arguments:
+            await asyncio.Event().wait()  # whether a replica is ready, nobody tells
         self.travelled.append(self.way)
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, Exception):
@@ -71,3 +77,36 @@ async def test_other_failures_of_the_transport_are_not_tried_again() -> None:
         await branch(handle)(picture(300_000), CALL)
     assert failed.value.failure.code == "internal"
     assert handle.travelled == ["by value"]
+
+
+async def test_a_call_that_a_dying_replica_had_accepted_goes_to_another_one() -> None:
+    handle = Handle([RayActorError(), ANSWER])
+    assert await branch(handle)(picture(300_000), CALL) is ANSWER
+    assert handle.travelled == ["by value"] * 2
+
+
+async def test_two_dead_replicas_are_no_replica() -> None:
+    with pytest.raises(BranchFailed) as failed:
+        await branch(Handle([RayActorError(), RayActorError()]))(picture(300_000), CALL)
+    assert failed.value.failure.code == "unavailable"
+
+
+async def test_a_silent_branch_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve_app.pulse.GIVEN_UP_AFTER_S", 0.0)
+    handle = Handle([ANSWER])
+    with pytest.raises(BranchFailed) as failed:
+        await branch(handle)(picture(300_000), CALL)
+    assert failed.value.failure.code == "unavailable"
+    assert handle.travelled == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"), [(ReplicaOverloaded("full"), "overloaded"), (CallExpired("late"), "deadline_exceeded")]
+)
+async def test_what_a_replica_refuses_says_nothing_of_the_branch(raised: Exception, code: str) -> None:
+    made = branch(Handle([raised] * FAILURES + [ANSWER]))
+    for _ in range(FAILURES):
+        with pytest.raises(BranchFailed) as failed:
+            await made(picture(300_000), CALL)
+        assert failed.value.failure.code == code
+    assert await made(picture(300_000), CALL) is ANSWER

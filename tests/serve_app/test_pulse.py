@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from serve_app.pulse import SILENCE_S, Pulse
+from serve_app.pulse import GIVEN_UP_AFTER_S, SILENCE_S, Pulse
 
 
 class Replicas:
@@ -34,8 +34,13 @@ def clock() -> list[float]:
 
 
 @pytest.fixture
-async def pulse(replicas: Replicas, clock: list[float]) -> AsyncIterator[Pulse]:
-    made = Pulse(replicas, lambda: clock[0])
+def given_up() -> asyncio.Event:
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def pulse(replicas: Replicas, clock: list[float], given_up: asyncio.Event) -> AsyncIterator[Pulse]:
+    made = Pulse(replicas, given_up.set, lambda: clock[0])
     yield made
     if made._asking is not None:
         made._asking.cancel()
@@ -82,3 +87,30 @@ async def test_a_lost_replica_is_known_at_once_and_the_next_answer_mends_it(
     assert pulse.alive
     pulse.lost()
     assert not pulse.alive
+
+
+async def test_a_branch_that_was_never_heard_is_given_up_in_time(pulse: Pulse, clock: list[float]) -> None:
+    pulse.start()
+    clock[0] += GIVEN_UP_AFTER_S - 1
+    assert not pulse.silent
+    clock[0] += 1
+    assert pulse.silent
+    pulse.heard()
+    assert not pulse.silent
+
+
+async def test_a_lost_replica_is_waited_for(
+    pulse: Pulse, replicas: Replicas, clock: list[float], given_up: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_app.pulse.PERIOD_S", 0.0)
+    pulse.start()
+    await asked(replicas)
+    replicas.answer = RuntimeError("the actor died")
+    await asked(replicas)
+    assert not pulse.alive
+    assert not pulse.silent
+    assert not given_up.is_set()
+    clock[0] += GIVEN_UP_AFTER_S
+    await asked(replicas)
+    assert pulse.silent
+    assert given_up.is_set()
