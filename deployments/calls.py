@@ -58,6 +58,8 @@ class Call:
     request_id: str
     traceparent: str | None = None
     """W3C trace context of the request."""
+    card: str | None = None
+    """Digest of the model card that the image was prepared for; None takes what there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,15 @@ class Answer:
 
 class CallExpired(Exception):
     """The call's deadline passed before the model ran."""
+
+
+class OtherModel(Exception):
+    """The replica's model has another card than the call's: a new version is being rolled out."""
+
+    def __init__(self, card: str) -> None:
+        super().__init__(card)
+        self.card = card
+        """The replica's, as JSON."""
 
 
 class ReplicaOverloaded(Exception):

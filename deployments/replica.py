@@ -20,6 +20,7 @@ from deployments.calls import (
     Call,
     CallExpired,
     Item,
+    OtherModel,
     ReplicaHung,
     ReplicaOverloaded,
     TaskOptions,
@@ -92,8 +93,10 @@ class Replica:
     async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
         """Answer for one image, prepared as the model's ImageSpec says: uint8 RGB [h, w, 3].
 
-        Raises CallExpired, ReplicaOverloaded, Hung, or what the model raised for this image.
+        Raises OtherModel, CallExpired, ReplicaOverloaded, Hung, or what the model raised for this image.
         """
+        if call.card not in (None, self.model.card.digest):
+            raise OtherModel(self.model.card.model_dump_json())
         item = Item(image, replace(call, options=self._with_defaults(call.options)))
         deadline = time.monotonic() + call.deadline - time.time()
         try:

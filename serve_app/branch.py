@@ -11,10 +11,10 @@ from ray.exceptions import RayActorError, RayError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from deployments.calls import Answer, Call, CallExpired, ReplicaHung, ReplicaOverloaded
+from deployments.calls import Answer, Call, CallExpired, OtherModel, ReplicaHung, ReplicaOverloaded
 from deployments.models.card import ModelCard
 from serve_app.breaker import Breaker, BreakerOpen
-from serve_app.pipeline import BranchFailed, Failure
+from serve_app.pipeline import BranchFailed, Failure, ModelReplaced
 from serve_app.pulse import Pulse
 
 logger = logging.getLogger("ray.serve")
@@ -37,7 +37,10 @@ class ServeBranch:
         self._breaker = Breaker(lambda: self._pulse.silent)
 
     async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
-        """Answer for one prepared image, uint8 RGB [h, w, 3]. Raises BranchFailed, within the call's deadline."""
+        """Answer for one prepared image, uint8 RGB [h, w, 3], within the call's deadline.
+
+        Raises BranchFailed; ModelReplaced, with ``card`` the one to prepare the image for.
+        """
         try:
             async with self._breaker.call(call.deadline - time.time()):
                 answer = await self._call_again_if_lost(image, call)
@@ -45,6 +48,9 @@ class ServeBranch:
             raise self._failed("deadline_exceeded", "gave no answer before the deadline") from None
         except (BackPressureError, ReplicaOverloaded):
             raise self._failed("overloaded", "has too many requests waiting") from None
+        except OtherModel as other:
+            self.card = ModelCard.model_validate_json(other.card)
+            raise ModelReplaced from None
         except BreakerOpen:
             raise self._failed("unavailable", "gives no answers at present") from None
         except (RayActorError, DeploymentUnavailableError):

@@ -103,8 +103,19 @@ class Analysis:
     """The answer to a request, one entry an image, in order."""
 
     images: list[ImageAnalysis]
-    models: dict[Task, str]
+    cards: dict[Task, ModelCard]
+    """Of each task's model that ran, the same for all images."""
     total_ms: float
+
+    @property
+    def models(self) -> dict[Task, str]:
+        """Each task's model by name and version."""
+        return {task: card.identity for task, card in self.cards.items()}
+
+    @property
+    def labels(self) -> dict[Task, tuple[str, ...]]:
+        """The labels of each task's model."""
+        return {task: card.labels for task, card in self.cards.items()}
 
 
 class BranchFailed(Exception):
@@ -115,16 +126,32 @@ class BranchFailed(Exception):
         self.failure = failure
 
 
+class ModelReplaced(Exception):
+    """The branch's replicas run another version now: its ``card`` is that one's, for which to prepare the image."""
+
+
 class Branch(Protocol):
     """A model behind whatever transport."""
 
     card: ModelCard
 
     async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
-        """Answer for one prepared image. Raises BranchFailed, within the call's deadline."""
+        """Answer for one prepared image, within the call's deadline. Raises BranchFailed, ModelReplaced."""
 
     def ready(self) -> bool:
         """Whether a replica answers, as far as is known now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Underway:
+    """A request that was admitted."""
+
+    request: AnalyzeRequest
+    admitted: Admitted
+    deadline: float
+    """Wall clock, seconds since the epoch."""
+    cards: dict[Task, ModelCard]
+    """Of the models that have answered for one of its images: all others must have the same."""
 
 
 class Pipeline:
@@ -158,19 +185,26 @@ class Pipeline:
         deadline = request.arrived + min(request.options.timeout_s or self.timeout_s, self.timeout_s)
         size = sum(len(image.data) if isinstance(image, EncodedImage) else image.nbytes for image in request.images)
         on_clock = self.admission.clock() + deadline - time.time()
-        with self.admission.request(self.models(request.options), len(request.images), size, on_clock) as admitted:
-            images = await gather_or_cancel(self._one(image, request, admitted, deadline) for image in request.images)
-        return Analysis(images, self.models(request.options), milliseconds_since(started))
+        tasks = self.tasks(request.options)
+        with self.admission.request(tasks, len(request.images), size, on_clock) as admitted:
+            underway = _Underway(request, admitted, deadline, {})
+            images = await gather_or_cancel(self._one(image, underway) for image in request.images)
+        cards = {task: underway.cards.get(task, self.branches[task].card) for task in tasks}
+        return Analysis(images, cards, milliseconds_since(started))
 
-    def models(self, options: AnalyzeOptions) -> dict[Task, str]:
-        """The tasks that a request asks for, each with its model's name and version."""
-        tasks = self.branches if options.tasks is None else options.tasks
-        return {task: self.branches[task].card.identity for task in tasks}
+    def tasks(self, options: AnalyzeOptions) -> tuple[Task, ...]:
+        """Those that a request asks for."""
+        return tuple(self.branches) if options.tasks is None else options.tasks
+
+    @property
+    def cards(self) -> dict[Task, ModelCard]:
+        """The card of each task's model, as far as is known now."""
+        return {task: branch.card for task, branch in self.branches.items()}
 
     @property
     def labels(self) -> dict[Task, tuple[str, ...]]:
         """The labels of each task's model."""
-        return {task: branch.card.labels for task, branch in self.branches.items()}
+        return {task: card.labels for task, card in self.cards.items()}
 
     async def on_thread(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """Run CPU work (decoding, drawing, encoding) in the decode pool."""
@@ -180,40 +214,33 @@ class Pipeline:
         """Whether each branch answers."""
         return {task: branch.ready() for task, branch in self.branches.items()}
 
-    async def _one(
-        self, source: EncodedImage | NDArray[np.uint8], request: AnalyzeRequest, admitted: Admitted, deadline: float
-    ) -> ImageAnalysis:
+    async def _one(self, source: EncodedImage | NDArray[np.uint8], underway: _Underway) -> ImageAnalysis:
         analysis = ImageAnalysis(name=source.name if isinstance(source, EncodedImage) else None)
         try:
-            async with self.admission.turn(admitted, await self._pixel_count(source)):
-                await self._fill(analysis, source, request, deadline)
-                if request.then is not None:
-                    await request.then(analysis)
+            async with self.admission.turn(underway.admitted, await self._pixel_count(source)):
+                await self._fill(analysis, source, underway)
+                if underway.request.then is not None:
+                    await underway.request.then(analysis)
         except ImageError as error:
             analysis.errors.append(Failure(error.code, str(error)))
         except TimeoutError:
             analysis.errors.append(Failure("deadline_exceeded", "the deadline passed before the image was decoded"))
         finally:
-            self.admission.answered(admitted)
+            self.admission.answered(underway.admitted)
         return analysis
 
     async def _fill(
-        self,
-        analysis: ImageAnalysis,
-        source: EncodedImage | NDArray[np.uint8],
-        request: AnalyzeRequest,
-        deadline: float,
+        self, analysis: ImageAnalysis, source: EncodedImage | NDArray[np.uint8], underway: _Underway
     ) -> None:
         started = time.monotonic()
         with self.admission.timed(DECODE):
             pixels = await self._pixels(source)
         analysis.height, analysis.width = pixels.shape[:2]
-        if request.keep_pixels:
+        if underway.request.keep_pixels:
             analysis.pixels = pixels
         analysis.timing_ms["decode"] = milliseconds_since(started)
-        await asyncio.gather(
-            *(self._branch(task, pixels, analysis, request, deadline) for task in self.models(request.options))
-        )
+        tasks = self.tasks(underway.request.options)
+        await asyncio.gather(*(self._branch(task, pixels, analysis, underway) for task in tasks))
         analysis.people = await self.on_thread(tie, analysis.faces, analysis.instances)
         analysis.timing_ms["total"] = milliseconds_since(started)
 
@@ -231,23 +258,11 @@ class Pipeline:
         return source
 
     async def _branch(
-        self, task: Task, pixels: NDArray[np.uint8], analysis: ImageAnalysis, request: AnalyzeRequest, deadline: float
+        self, task: Task, pixels: NDArray[np.uint8], analysis: ImageAnalysis, underway: _Underway
     ) -> None:
-        branch = self.branches[task]
-        height, width = pixels.shape[:2]
-        call = Call(
-            height=height,
-            width=width,
-            options=getattr(request.options, task),
-            deadline=deadline,
-            request_id=request.request_id,
-            traceparent=request.traceparent,
-        )
         try:
-            async with asyncio.timeout(deadline - time.time()):
-                prepared = await self.on_thread(prepare, pixels, branch.card.image)
-                with self.admission.timed(task):
-                    answer = await branch(prepared, call)
+            async with asyncio.timeout(underway.deadline - time.time()):
+                answer, card = await self._answer(task, pixels, underway)
         except BranchFailed as error:
             analysis.errors.append(error.failure)
             return
@@ -255,8 +270,34 @@ class Pipeline:
             message = f"{task} gave no answer before the deadline"
             analysis.errors.append(Failure("deadline_exceeded", message, task))
             return
+        if underway.cards.setdefault(task, card) != card:
+            message = f"{task} was replaced by another version while the request was under way"
+            analysis.errors.append(Failure("unavailable", message, task))
+            return
         analysis.timing_ms[task] = {"queue": answer.queue_ms, "run": answer.run_ms}
         setattr(analysis, FOUND[task], answer.results)
+
+    async def _answer(self, task: Task, pixels: NDArray[np.uint8], underway: _Underway) -> tuple[Answer, ModelCard]:
+        """The branch's, and the card of the model that gave it."""
+        branch = self.branches[task]
+        height, width = pixels.shape[:2]
+        while True:
+            card = branch.card
+            call = Call(
+                height=height,
+                width=width,
+                options=getattr(underway.request.options, task),
+                deadline=underway.deadline,
+                request_id=underway.request.request_id,
+                traceparent=underway.request.traceparent,
+                card=card.digest,
+            )
+            prepared = await self.on_thread(prepare, pixels, card.image)
+            try:
+                with self.admission.timed(task):
+                    return await branch(prepared, call), card
+            except ModelReplaced:
+                continue
 
 
 async def gather_or_cancel(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -1,5 +1,6 @@
 """Model cards: what a model is, how its input is made, and what it may be trusted with. Loads no torch."""
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -110,6 +111,11 @@ class ModelCard(Strict):
     def identity(self) -> str:
         """Name and version, as answers state it: ``face_mask@1``."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def digest(self) -> str:
+        """The same for cards with the same content."""
+        return sha256(self.model_dump_json().encode()).hexdigest()
 
     @property
     def weights_are_remote(self) -> bool:

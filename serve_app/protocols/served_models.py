@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from deployments.models.card import OPTIONS as OPTIONS_OF_TASK
-from deployments.models.card import Task
-from serve_app.pipeline import AnalyzeOptions, Branch
+from deployments.models.card import ModelCard, Task
+from serve_app.pipeline import AnalyzeOptions
 
 SIGNATURE = "serving_default"
 """The one signature of every model."""
@@ -70,9 +70,9 @@ class ServedModel:
     name: str
     tasks: tuple[Task, ...]
 
-    def version(self, branches: Mapping[Task, Branch]) -> int:
-        """The version in service: that of the model's card, of ``analyze`` the newest of its parts'."""
-        return max(int(branches[task].card.version) for task in self.tasks)
+    def version(self, cards: Mapping[Task, ModelCard]) -> int:
+        """By its tasks' cards: that of the one, of ``analyze`` the newest of its parts'."""
+        return max(int(cards[task].version) for task in self.tasks)
 
     def output_name(self, task: Task, name: str) -> str:
         """The name of a task's output; among several tasks' it carries its own: ``TASK.detection_boxes``."""

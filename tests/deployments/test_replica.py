@@ -14,6 +14,7 @@ from deployments.calls import (
     Item,
     MaskDetectionOptions,
     ObjectDetectionOptions,
+    OtherModel,
     ReplicaHung,
     ReplicaOverloaded,
     TaskOptions,
@@ -142,6 +143,19 @@ async def test_an_expired_call_never_runs(replica: Replica) -> None:
     model_of(replica).batches.clear()
     with pytest.raises(CallExpired):
         await ask(replica, deadline_s=-1)
+    assert model_of(replica).batches == []
+
+
+async def test_a_call_for_another_model_never_runs(replica: Replica) -> None:
+    card = model_of(replica).card
+    picture = np.full((8, 8, 3), 255, np.uint8)
+    call = Call(8, 8, MaskDetectionOptions(), time.time() + 10, "test", card=card.digest)
+    assert (await replica(picture, call)).results
+    model_of(replica).batches.clear()
+    model_of(replica).card = card.model_copy(update={"version": "2"})
+    with pytest.raises(OtherModel) as other:
+        await replica(picture, call)
+    assert ModelCard.model_validate_json(other.value.card) == model_of(replica).card
     assert model_of(replica).batches == []
 
 

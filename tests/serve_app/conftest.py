@@ -17,7 +17,7 @@ from deployments.results import Box, Detection, Face, Instance
 from serve_app.admission import Capacity
 from serve_app.http.app import create_app
 from serve_app.limits import Limits
-from serve_app.pipeline import BranchFailed, Failure, Pipeline
+from serve_app.pipeline import BranchFailed, Failure, ModelReplaced, Pipeline
 from serve_app.protocols.native import routes as native
 from serve_app.protocols.served_models import served_models
 from tests.photos import astronaut, png
@@ -40,6 +40,8 @@ class FakeBranch:
     gate: asyncio.Event | None = None
     """Waited for before the answer."""
     alive: bool = True
+    running: list[ModelCard] = field(default_factory=list)
+    """What its replicas run, a card a call; what is left counts as ``card``."""
     calls: list[Call] = field(default_factory=list)
     images: list[NDArray[np.uint8]] = field(default_factory=list)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -49,6 +51,9 @@ class FakeBranch:
         self.calls.append(call)
         self.images.append(image)
         self.entered.set()
+        if self.running and call.card != (running := self.running.pop(0)).digest:
+            self.card = running
+            raise ModelReplaced
         try:
             if self.gate is not None:
                 await self.gate.wait()

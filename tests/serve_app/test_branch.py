@@ -5,13 +5,13 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 import numpy as np
 import pytest
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
-from deployments.calls import Answer, Call, CallExpired, MaskDetectionOptions, ReplicaOverloaded
+from deployments.calls import Answer, Call, CallExpired, MaskDetectionOptions, OtherModel, ReplicaOverloaded
 from deployments.models.card import card_path, read_card
 from serve_app.branch import LARGEST_BY_VALUE, ServeBranch
 from serve_app.breaker import FAILURES
-from serve_app.pipeline import BranchFailed
+from serve_app.pipeline import BranchFailed, ModelReplaced
 
 CALL = Call(480, 640, MaskDetectionOptions(), deadline=float("inf"), request_id="test")
 ANSWER = Answer((), 0.0, 0.0)
@@ -98,6 +98,19 @@ async def test_a_silent_branch_is_not_called(monkeypatch: pytest.MonkeyPatch) ->
         await branch(handle)(picture(300_000), CALL)
     assert failed.value.failure.code == "unavailable"
     assert handle.travelled == []
+
+
+@pytest.mark.parametrize("as_ray_raises_it", [False, True])
+async def test_a_new_version_of_the_model_is_taken_over(as_ray_raises_it: bool) -> None:
+    new = read_card(card_path("face_mask")).model_copy(update={"version": "2"})
+    raised: Exception = OtherModel(new.model_dump_json())
+    if as_ray_raises_it:
+        raised = RayTaskError("remote", "traceback", raised).as_instanceof_cause()
+    made = branch(Handle([raised, ANSWER]))
+    with pytest.raises(ModelReplaced):
+        await made(picture(300_000), CALL)
+    assert made.card == new
+    assert await made(picture(300_000), CALL) is ANSWER
 
 
 @pytest.mark.parametrize(

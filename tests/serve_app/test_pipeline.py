@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions, ObjectDetectionOptions
+from deployments.imaging.spec import Fixed
 from serve_app.admission import LEAST_PIXELS, Capacity
 from serve_app.people import Person
 from serve_app.pipeline import AnalyzeOptions, AnalyzeRequest, EncodedImage, ImageAnalysis, Pipeline
@@ -187,3 +188,27 @@ async def test_a_failed_third_branch_leaves_the_others_answers(
     (image,) = await analyze(pipeline_of_three, photo)
     assert failures(image) == {("unavailable", "instance_segmentation")}
     assert image.objects == objects.results
+
+
+async def test_an_answer_names_the_model_that_ran(pipeline: Pipeline, photo: bytes, faces: FakeBranch) -> None:
+    size = Fixed(rule="fixed", height=24, width=24)
+    new = faces.card.model_copy(
+        update={"version": "2", "image": faces.card.image.model_copy(update={"resize": size, "pad_multiple": 1})}
+    )
+    faces.running = [new]
+    analysis = await pipeline.analyze(AnalyzeRequest([EncodedImage(photo)], "id"))
+    assert analysis.images[0].errors == []
+    assert analysis.models["mask_detection"] == "face_mask@2"
+    assert faces.images[-1].shape == (24, 24, 3)
+    assert pipeline.cards["mask_detection"] == new
+
+
+async def test_no_answer_mixes_two_versions(pipeline: Pipeline, photo: bytes, faces: FakeBranch) -> None:
+    old, new = faces.card, faces.card.model_copy(update={"version": "2"})
+    faces.running = [old, new]
+    analysis = await pipeline.analyze(AnalyzeRequest([EncodedImage(photo)] * 2, "id"))
+    assert sorted(len(image.faces) for image in analysis.images) == [0, 1]
+    (late,) = (image for image in analysis.images if not image.faces)
+    assert failures(late) == {("unavailable", "mask_detection")}
+    assert len(late.instances) == 2
+    assert analysis.models["mask_detection"] == "face_mask@1"

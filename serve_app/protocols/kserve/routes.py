@@ -70,7 +70,7 @@ def _model(pipeline: Pipeline, name: str, version: str | None, label: str | None
     if name not in models:
         message = f"Model with name {name[:100]} does not exist. Models: {', '.join(models)}"
         raise RequestError(404, "not_found", message)
-    present = models[name].version(pipeline.branches)
+    present = models[name].version(pipeline.cards)
     if version is not None and int(version) != present:
         message = f"Could not find version {version} of model {name}; its version is {present}"
         raise RequestError(404, "not_found", message)
@@ -84,7 +84,7 @@ def _status(pipeline: Pipeline, model: ServedModel) -> Response:
     """KServe's readiness and TensorFlow Serving's versions; 503 where no replica answers, as KServe."""
     ready = all(pipeline.branches[task].ready() for task in model.tasks)
     version = {
-        "version": str(model.version(pipeline.branches)),
+        "version": str(model.version(pipeline.cards)),
         "state": "AVAILABLE" if ready else "LOADING",
         "status": {"error_code": "OK", "error_message": ""},
     }
@@ -95,7 +95,7 @@ def _status(pipeline: Pipeline, model: ServedModel) -> Response:
 
 
 def _metadata(pipeline: Pipeline, model: ServedModel) -> Response:
-    version = str(model.version(pipeline.branches))
+    version = str(model.version(pipeline.cards))
     signature = {
         "inputs": {name: _tensor_info(name, spec) for name, spec in model.inputs().items()},
         "outputs": {name: _tensor_info(name, spec) for name, spec in model.outputs().items()},
@@ -117,8 +117,7 @@ def _tensor_info(name: str, spec: TensorSpec) -> dict[str, Any]:
 async def _predict(request: Request, pipeline: Pipeline, limits: Limits, model: ServedModel) -> Response:
     pipeline.check_room(request.state.arrived)
     data = await read_body(request, limits)
-    labels = pipeline.labels
-    body = await pipeline.on_thread(parse, data, model, limits, labels)
+    body = await pipeline.on_thread(parse, data, model, limits, pipeline.labels)
     analyze = AnalyzeRequest(
         body.images,
         request.state.request_id,
@@ -126,12 +125,13 @@ async def _predict(request: Request, pipeline: Pipeline, limits: Limits, model: 
         well_formed(request.headers.get("traceparent")),
         arrived=request.state.arrived,
     )
-    found = (await pipeline.analyze(analyze)).images
+    analysis = await pipeline.analyze(analyze)
+    found = analysis.images
     for number, image in enumerate(found, 1):
         if image.errors:
             raise from_failures(image.errors, number)
     try:
-        made = await pipeline.on_thread(columns, model, found, labels, body.wanted)
+        made = await pipeline.on_thread(columns, model, found, analysis.labels, body.wanted)
         drawn = await pictures(pipeline, analyze, found) if PICTURE in body.wanted else None
     except AnswerTooLarge as error:
         raise RequestError(400, "answer_too_large", str(error)) from None

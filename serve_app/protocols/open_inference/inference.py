@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from deployments.models.card import Task
+from deployments.models.card import ModelCard, Task
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, AnalyzeRequest, Failure, ImageAnalysis, Pipeline
 from serve_app.protocols.detections import AnswerTooLarge
@@ -70,6 +70,8 @@ class InferRequest:
     traceparent: str | None = None
     arrived: float = field(default_factory=time.time)
     """Wall clock, seconds since the epoch."""
+    version: str = ""
+    """The one to answer; empty for whichever there is."""
 
 
 @dataclass(slots=True)
@@ -119,12 +121,7 @@ class OpenInference:
         """The version in service. Raises InferenceError ``not_found`` for an unknown model, or another version."""
         if model not in self.models:
             raise InferenceError("not_found", f"unknown model {model[:100]!r}; models: {', '.join(self.models)}")
-        present = str(self.models[model].version(self.pipeline.branches))
-        if version not in ("", present):
-            raise InferenceError(
-                "not_found", f"model {model} has no version {version[:40]!r}; its version is {present}"
-            )
-        return present
+        return checked_version(self.models[model], self.pipeline.cards, version)
 
     def ready(self, model: str = "analyze") -> bool:
         """Whether a replica answers, for each of a model's tasks."""
@@ -166,8 +163,8 @@ class OpenInference:
         except ValueError as error:
             raise bad_input(error) from None
 
-    async def infer(self, request: InferRequest) -> list[Tensor]:
-        """Analyse the images and make the outputs.
+    async def infer(self, request: InferRequest) -> tuple[str, list[Tensor]]:
+        """Analyse the images; the version that ran, and the outputs.
 
         An image that fails is told of in the output ``errors``. Where that output is not sent, or every image failed,
         the request fails: raises InferenceError, also for unknown outputs and for parameters that are wrong.
@@ -175,7 +172,7 @@ class OpenInference:
         started = time.perf_counter_ns()
         statistics = self._statistics[request.model]
         try:
-            tensors = await self._infer(request, statistics)
+            version, tensors = await self._infer(request, statistics)
         except InferenceError:
             statistics.fail.add(time.perf_counter_ns() - started)
             raise
@@ -183,16 +180,18 @@ class OpenInference:
         statistics.execution_count += 1
         statistics.inference_count += len(request.images)
         statistics.last_inference = time.time_ns() // 1_000_000
-        return tensors
+        return version, tensors
 
-    async def _infer(self, request: InferRequest, statistics: Statistics) -> list[Tensor]:
+    async def _infer(self, request: InferRequest, statistics: Statistics) -> tuple[str, list[Tensor]]:
         model = self.models[request.model]
         wanted = wanted_outputs(model, request.outputs)
         options = options_of(model, request.parameters, self.pipeline.labels)
         analyze = AnalyzeRequest(
             request.images, request.request_id, options, request.traceparent, arrived=request.arrived
         )
-        images = (await self.pipeline.analyze(analyze)).images
+        analysis = await self.pipeline.analyze(analyze)
+        version = checked_version(model, analysis.cards, request.version)
+        images = analysis.images
         refuse_failures(model, images, partial="errors" in wanted)
         _count_times(statistics, model, images)
         writing = time.perf_counter_ns()
@@ -201,7 +200,17 @@ class OpenInference:
         except AnswerTooLarge as error:
             raise InferenceError("answer_too_large", str(error)) from None
         statistics.compute_output.add(time.perf_counter_ns() - writing)
-        return tensors
+        return version, tensors
+
+
+def checked_version(model: ServedModel, cards: Mapping[Task, ModelCard], version: str) -> str:
+    """A model's by its cards. Raises InferenceError ``not_found`` where another one is asked for."""
+    present = str(model.version(cards))
+    if version not in ("", present):
+        raise InferenceError(
+            "not_found", f"model {model.name} has no version {version[:40]!r}; its version is {present}"
+        )
+    return present
 
 
 def bad_input(error: ValueError) -> InferenceError:

@@ -194,9 +194,10 @@ async def _infer(service: OpenInference, request: Request, model: str, version: 
         request.state.request_id,
         well_formed(request.headers.get("traceparent")),
         request.state.arrived,
+        version,
     )
-    tensors = await service.infer(infer)
-    answer = {"model_name": model, "model_version": service.version(model)}
+    ran, tensors = await service.infer(infer)
+    answer = {"model_name": model, "model_version": ran}
     if body.client_id is not None:
         answer["id"] = body.client_id
     content, json_length = await on_thread(write_body, answer, tensors, body)

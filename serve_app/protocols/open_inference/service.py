@@ -127,7 +127,7 @@ class OpenInferenceService:
     async def ModelInfer(self, request: pb.ModelInferRequest, grpc_context: GrpcContext) -> pb.ModelInferResponse:
         """Analyse the images. Outputs are raw unless the input came in ``contents``; then they do, too."""
         arrived = time.time()
-        version = self.service.version(request.model_name, request.model_version)
+        self.service.version(request.model_name, request.model_version)
         on_thread = self.service.pipeline.on_thread
         names = [output.name for output in request.outputs]
         for output in request.outputs:
@@ -141,10 +141,12 @@ class OpenInferenceService:
             request_id(metadata),
             well_formed(metadata.get("traceparent")),
             arrived,
+            request.model_version,
         )
+        version, tensors = await self.service.infer(infer)
         raw = bool(request.raw_input_contents)
         response = pb.ModelInferResponse(model_name=request.model_name, model_version=version, id=request.id)
-        await on_thread(write_outputs, response, await self.service.infer(infer), raw)
+        await on_thread(write_outputs, response, tensors, raw)
         return response
 
     @served(pb.ModelConfigRequest)

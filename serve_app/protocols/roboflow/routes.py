@@ -214,7 +214,7 @@ class Service:
         )
         analysis = await analyze(self.pipeline, request, files, options)
         images = [_chosen(image, labels, wanted.max_detections) for image in analysis.images]
-        card = self.pipeline.branches[task].card
+        card = analysis.cards[task]
         mask_format: MaskFormat = wanted.response_mask_format or "polygon"
         seconds = analysis.total_ms / 1000
         on_thread = self.pipeline.on_thread

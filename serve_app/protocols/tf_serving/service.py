@@ -5,12 +5,13 @@ sends the code and details that the context holds when a method raises.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
 
+from deployments.models.card import ModelCard, Task
 from serve_app.grpc.call import CallRefused, GrpcContext, invalid, metadata_of, refusals, refuse_failures, request_id
 from serve_app.grpc.wire import read
 from serve_app.limits import Limits
@@ -92,7 +93,7 @@ class PredictionService:
                 outputs={name: tensor_info(name, spec) for name, spec in model.outputs().items()},
                 method_name=METHOD,
             )
-            response = GetModelMetadataResponse(model_spec=answered_spec(self._pipeline, model, ""))
+            response = GetModelMetadataResponse(model_spec=answered_spec(self._pipeline.cards, model, ""))
             response.metadata["signature_def"].Pack(SignatureDefMap(signature_def={SIGNATURE: signature}))
             return response
 
@@ -116,17 +117,18 @@ class PredictionService:
         wanted: list[str],
         request: AnalyzeRequest,
     ) -> PredictResponse:
-        found = (await self._pipeline.analyze(request)).images
+        analysis = await self._pipeline.analyze(request)
+        found = analysis.images
         refuse_failures([image.errors for image in found])
         try:
-            made = await self._pipeline.on_thread(columns, model, found, self._pipeline.labels, wanted)
+            made = await self._pipeline.on_thread(columns, model, found, analysis.labels, wanted)
             if PICTURE in wanted:
                 made[PICTURE] = np.array(await pictures(self._pipeline, request, found), np.object_)
         except AnswerTooLarge as error:
             raise CallRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from None
         return PredictResponse(
             outputs=await self._pipeline.on_thread(write_tensors, made),
-            model_spec=answered_spec(self._pipeline, model, spec.signature_name or SIGNATURE),
+            model_spec=answered_spec(analysis.cards, model, spec.signature_name or SIGNATURE),
         )
 
 
@@ -143,7 +145,7 @@ class ModelService:
             model = known_model(self._pipeline, request.model_spec)
             ready = [self._pipeline.branches[task].ready() for task in model.tasks]
             status = ModelVersionStatus(
-                version=model.version(self._pipeline.branches),
+                version=model.version(self._pipeline.cards),
                 state="AVAILABLE" if all(ready) else "LOADING",
                 status=StatusProto(error_code="OK"),
             )
@@ -162,7 +164,7 @@ def known_model(pipeline: Pipeline, spec: ModelSpec) -> ServedModel:
             grpc.StatusCode.NOT_FOUND,
             f"Servable not found for request: Latest({name[:100]}); models: {', '.join(models)}",
         )
-    version = models[name].version(pipeline.branches)
+    version = models[name].version(pipeline.cards)
     if choice == "version" and spec.version.value != version:
         raise CallRefused(
             grpc.StatusCode.NOT_FOUND,
@@ -210,7 +212,7 @@ def refuse_input(name: str, error: ValueError) -> NoReturn:
     raise invalid(f"input {name}: {error}") from None
 
 
-def answered_spec(pipeline: Pipeline, model: ServedModel, signature: str) -> ModelSpec:
-    """The ModelSpec of an answer."""
-    version = model.version(pipeline.branches)
+def answered_spec(cards: Mapping[Task, ModelCard], model: ServedModel, signature: str) -> ModelSpec:
+    """The ModelSpec of an answer that the models on ``cards`` gave."""
+    version = model.version(cards)
     return ModelSpec(name=model.name, version={"value": version}, signature_name=signature)

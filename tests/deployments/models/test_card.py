@@ -113,3 +113,9 @@ def test_weights_that_no_card_may_name(changes: dict[str, object], problem: str)
 )
 def test_weights_that_a_card_may_name(changes: dict[str, object], remote: bool) -> None:
     assert ModelCard.model_validate(changed(**changes)).weights_are_remote is remote
+
+
+def test_the_digest_is_the_contents() -> None:
+    card = ModelCard.model_validate(changed())
+    assert card.digest == ModelCard.model_validate_json(card.model_dump_json()).digest
+    assert card.digest != ModelCard.model_validate(changed(version="2")).digest

@@ -282,7 +282,8 @@ def service(pipeline: Pipeline, limits: Limits) -> OpenInference:
 
 
 async def test_of_several_images_one_that_fails_is_told_of_in_errors(service: OpenInference, photo: bytes) -> None:
-    tensors = {tensor.name: tensor for tensor in await service.infer(call("mask_detection", b"no picture", photo))}
+    _, made = await service.infer(call("mask_detection", b"no picture", photo))
+    tensors = {tensor.name: tensor for tensor in made}
     assert np.asarray(tensors["image_index"].values).tolist() == [1]
     told, nothing = tensors["errors"].values
     assert b"not a JPEG" in told
@@ -299,7 +300,9 @@ async def test_an_image_that_fails_fails_the_request_where_errors_are_not_sent(
 
 async def test_one_task_of_analyze_may_fail(service: OpenInference, faces: FakeBranch, photo: bytes) -> None:
     faces.fail("unavailable")
-    tensors = {tensor.name: tensor for tensor in await service.infer(call("analyze", photo))}
+    version, made = await service.infer(call("analyze", photo))
+    assert version == "1"
+    tensors = {tensor.name: tensor for tensor in made}
     assert tensors["mask_detection.boxes"].shape == (0, 4)
     assert tensors["instance_segmentation.boxes"].shape == (2, 4)
     assert tensors["errors"].values == [b"mask_detection is unavailable"]
@@ -362,7 +365,8 @@ async def test_the_third_model_is_served_where_it_is_configured(
     assert properties["parameters"] == "score_threshold,nms_iou,classes,max_objects,timeout"
     parameters: dict[str, Parameter] = {"nms_iou": 0.5, "classes": "cup, bottle", "max_objects": 2}
     request = InferRequest("object_detection", [EncodedImage(photo)], ("labels",), parameters, "a-request")
-    (labels,) = await service.infer(request)
+    version, (labels,) = await service.infer(request)
+    assert version == "3"
     assert labels.values == [b"bottle", b"cup"]
     assert objects.calls[0].options == ObjectDetectionOptions(None, 0.5, ("cup", "bottle"), 2)
     among: dict[str, Parameter] = {f"object_detection.{name}": value for name, value in parameters.items()}
