@@ -6,8 +6,8 @@ RAY_ENV := env -u TMPDIR RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0
 
 .PHONY: serve test check format protos
 
-# Token authentication stays on, which Ray sets up by itself for the cluster that it starts here: http_options.host keeps
-# only the photos' port on loopback, while Ray's own ports listen on every interface.
+# Token authentication stays on, which Ray sets up by itself for the cluster that it starts here: whoever has another
+# account on this machine reaches loopback, too.
 serve: .venv/runtime
 	$(BIN)/maskgraph serve serve_config.yaml
 

@@ -12,6 +12,9 @@ OURS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray starts its workers, replicas among them, as background work (15); here they are what the machine is for.
     "RAY_worker_niceness": "0",
+    # How Ray is told, on every system in spite of the name, that a cluster is this machine alone: its own ports, which
+    # let whoever has its token run code, and its metrics, which ask for none, are then bound to loopback.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     # A running Ray would be joined, and what it serves replaced.
     "RAY_ADDRESS": "local",
 }
