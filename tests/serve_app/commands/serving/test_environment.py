@@ -13,6 +13,7 @@ def test_ray_starts_in_a_cluster_of_its_own_and_in_the_foreground() -> None:
         "RAY_ADDRESS": "local",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
 
 
