@@ -5,11 +5,32 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from serve_app.client import Options
+
 app = typer.Typer(no_args_is_help=True)
+
+# What analyze and predict share.
+Paths = Annotated[
+    list[Path], typer.Argument(metavar="PATH...", help="Photos, folders of them, or patterns, ** for any folders.")
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", dir_okay=False, help="File of JSON lines, one a photo; a run that was cut off goes on."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON lines on standard output instead of the table.")]
+Draw = Annotated[Path | None, typer.Option(file_okay=False, help="Folder for the drawn pictures.")]
+Csv = Annotated[Path | None, typer.Option(dir_okay=False, help="File for a summary, a row a photo.")]
+FaceThreshold = Annotated[float | None, typer.Option(min=0, max=1, help="Least score of a face.")]
+ScoreThreshold = Annotated[float | None, typer.Option(min=0, max=1, help="Least score of an instance.")]
+Classes = Annotated[list[str] | None, typer.Option(help="A label of instances to keep; may be repeated.")]
+Masks = Annotated[bool, typer.Option(help="Without them the lines are short.")]
 
 
 @contextmanager
@@ -100,17 +121,61 @@ def key(name: Annotated[str, typer.Argument(help="Whose it is; letters, digits, 
 
 
 @app.command()
+def analyze(
+    paths: Paths,
+    url: Annotated[str, typer.Option(envvar="MASKGRAPH_URL", help="The service.")] = "http://127.0.0.1:8000",
+    api_key: Annotated[str | None, typer.Option(envvar="MASKGRAPH_API_KEY", help="Where the service asks.")] = None,
+    output: Output = None,
+    json: Json = False,
+    draw: Draw = None,
+    csv: Csv = None,
+    face_threshold: FaceThreshold = None,
+    score_threshold: ScoreThreshold = None,
+    classes: Classes = None,
+    masks: Masks = True,
+    concurrency: Annotated[int, typer.Option(min=1, max=100, help="Photos asked about at a time.")] = 4,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds a photo, waits for a busy service included.")] = 300,
+) -> None:
+    """Ask a running service about photos: files, folders, patterns.
+
+    The exit status is 1 where a photo failed, 2 where the run could not go on.
+    """
+    from serve_app.commands.analyze import analyze as run
+    from serve_app.commands.photos.run import Outputs
+
+    with told():
+        complete = run(
+            paths,
+            Outputs(output, json, draw, csv),
+            _options(face_threshold, score_threshold, classes, masks, draw),
+            url=url,
+            api_key=api_key,
+            concurrency=concurrency,
+            timeout_s=timeout,
+        )
+    if not complete:
+        raise typer.Exit(1)
+
+
+@app.command()
 def predict(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", exists=True, dir_okay=False)],
-    json: Annotated[Path | None, typer.Option(help="File for the answers, as POST /analyze gives them.")] = None,
-    draw: Annotated[Path | None, typer.Option(help="Folder for the drawn pictures.")] = None,
+    paths: Paths,
+    output: Output = None,
+    json: Json = False,
+    draw: Draw = None,
+    csv: Csv = None,
+    face_threshold: FaceThreshold = None,
+    score_threshold: ScoreThreshold = None,
+    classes: Classes = None,
+    masks: Masks = True,
     mask_detection: Annotated[str, typer.Option(help="An embedded model's name, or a model card.")] = "face_mask",
     instance_segmentation: Annotated[str, typer.Option(help="Likewise.")] = "solov2_people",
     object_detection: Annotated[
         str | None, typer.Option(help="Likewise; without it no objects are looked for.")
     ] = None,
 ) -> None:
-    """Analyse photos with the served pipeline and models in this process, without Ray."""
+    """Analyse photos as analyze does, with the served pipeline and models in this process, without Ray."""
+    from serve_app.commands.photos.run import Outputs
     from serve_app.commands.predict import predict as run
     from serve_app.settings import Settings
 
@@ -118,8 +183,31 @@ def predict(
         mask_detection=mask_detection, instance_segmentation=instance_segmentation, object_detection=object_detection
     )
     with told():
-        if not run(photos, json, draw, settings):
-            raise typer.Exit(1)
+        complete = run(
+            paths,
+            Outputs(output, json, draw, csv),
+            _options(face_threshold, score_threshold, classes, masks, draw),
+            settings,
+        )
+    if not complete:
+        raise typer.Exit(1)
+
+
+def _options(
+    face_threshold: float | None,
+    score_threshold: float | None,
+    classes: list[str] | None,
+    masks: bool,
+    draw: Path | None,
+) -> "Options":
+    options: Options = {"masks": masks, "annotate": draw is not None}
+    if face_threshold is not None:
+        options["face_threshold"] = face_threshold
+    if score_threshold is not None:
+        options["score_threshold"] = score_threshold
+    if classes:
+        options["classes"] = classes
+    return options
 
 
 @app.command()

@@ -90,6 +90,12 @@ def test_the_command_line_shows_its_help_on_the_base_install() -> None:
     assert "predict" in done.stdout
 
 
+def test_analyze_runs_on_the_base_install() -> None:
+    done = maskgraph("analyze", "docs/answer.jpg", "--url", "http://127.0.0.1:9")
+    assert done.returncode == 2
+    assert "cannot connect to http://127.0.0.1:9" in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [("check", "serve_config.yaml"), ("predict", "README.md"), ("key", "me")])
 def test_a_command_that_needs_the_service_names_the_extra_in_one_line(arguments: tuple[str, ...]) -> None:
     done = maskgraph(*arguments)

@@ -9,7 +9,7 @@ import httpx
 from serve_app.client.errors import DeadlineExceeded, MaskgraphError, Overloaded, ServiceUnreachable
 
 FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 8.0
+MOST_DOUBLINGS = 5
 LONGEST_CONNECT_S = 10.0
 
 
@@ -47,7 +47,7 @@ class Attempts:
         """Seconds to wait before the next attempt; raises ``error`` where there should be none."""
         if not isinstance(error, Overloaded | ServiceUnreachable) or self._made >= self._retries:
             raise error
-        doubled = min(FIRST_PAUSE_S * 2**self._made, LONGEST_PAUSE_S)
+        doubled = FIRST_PAUSE_S * 2 ** min(self._made, MOST_DOUBLINGS)
         wanted = doubled if error.retry_after_s is None else error.retry_after_s
         pause = wanted * random.uniform(1, 1.25)
         if self._clock() + pause >= self._deadline:

@@ -9,22 +9,31 @@ from tests.photos import astronaut, jpeg, masked_astronaut
 
 
 def test_photos_in_answers_and_drawings_out(tmp_path: Path) -> None:
-    (tmp_path / "bare.jpg").write_bytes(jpeg(astronaut()))
-    (tmp_path / "masked.jpg").write_bytes(jpeg(masked_astronaut()))
-    (tmp_path / "broken.jpg").write_bytes(jpeg(astronaut())[:5000])
-    photos = [str(tmp_path / name) for name in ("bare.jpg", "masked.jpg", "broken.jpg")]
-    answer, drawings = tmp_path / "answer.json", tmp_path / "drawn"
-    result = CliRunner().invoke(app, ["predict", *photos, "--json", str(answer), "--draw", str(drawings)])
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "bare.jpg").write_bytes(jpeg(astronaut()))
+    (folder / "masked.jpg").write_bytes(jpeg(masked_astronaut()))
+    (folder / "broken.jpg").write_bytes(jpeg(astronaut())[:5000])
+    answers, drawings = tmp_path / "answers.jsonl", tmp_path / "drawn"
+    result = CliRunner().invoke(app, ["predict", str(folder), "--output", str(answers), "--draw", str(drawings)])
     assert result.exit_code == 1  # one photo is broken
-    images = [entry["images"][0] for entry in json.loads(answer.read_bytes())]
-    assert [image["name"] for image in images] == ["bare.jpg", "masked.jpg", "broken.jpg"]
-    assert [[face["label"] for face in image["faces"]] for image in images] == [["NO MASK"], ["MASK"], []]
-    assert [bool(image["errors"]) for image in images] == [False, False, True]
+    lines = [json.loads(line) for line in answers.read_text().splitlines()]
+    assert [line["name"] for line in lines] == ["bare.jpg", "broken.jpg", "masked.jpg"]
+    assert [[face["label"] for face in line["faces"]] for line in lines] == [["NO MASK"], [], ["MASK"]]
+    assert [bool(line["errors"]) for line in lines] == [False, True, False]
     assert sorted(path.name for path in drawings.iterdir()) == ["bare.jpg", "masked.jpg"]
     assert Image.open(drawings / "bare.jpg").size == (512, 512)
 
 
-def test_a_missing_photo_is_named(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["predict", str(tmp_path / "none.jpg")])
-    assert result.exit_code == 2
-    assert "none.jpg" in result.output
+def test_what_cannot_be_done_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(astronaut()))
+    for arguments, told in (
+        (["none.jpg"], "none.jpg: no photo is there"),
+        (["a.jpg", "--csv", "b.jpg"], "named like a photo"),
+        (["a.jpg", "--classes", "dragon"], "unknown class 'dragon'"),
+    ):
+        given = [str(tmp_path / one) if one.endswith(".jpg") else one for one in arguments]
+        result = CliRunner().invoke(app, ["predict", *given])
+        assert result.exit_code == 2
+        assert told in result.stderr
+        assert result.stderr.count("\n") == 1
