@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from deployments.engines.precision import Precision
 from deployments.engines.settings import EngineName, EngineSettings
 from deployments.imaging.spec import Fixed
 from deployments.models.card import ModelCard, Task, card_path, read_card
-from deployments.models.checkpoints.weights_cache import cache_folder, file_sha256, local_weights
+from deployments.models.checkpoints.weights_cache import file_sha256, local_weights
+from deployments.models.converted import converted_folder
 from deployments.models.device import DeviceSetting, choose_device
 from deployments.models.lean_torchvision import import_torchvision
 from deployments.models.model import Model
@@ -31,10 +31,6 @@ ARCHITECTURES = {
 
 EXAMPLES = ((2, 64, 96), (3, 96, 160))
 """Pictures, height and width of two small inputs, by which an engine sees which axes of a network are free."""
-SOURCES = [
-    source for package in ("engines", "models") for source in (Path(__file__).parents[1] / package).rglob("*.py")
-]
-"""What a converted network depends on, beside its weights."""
 
 
 def load(
@@ -63,7 +59,7 @@ def load(
     smaller, larger = (_examples(model, *size) for size in EXAMPLES)
     if not smaller and precision != "float32":
         raise ValueError(f"model card {card.name}: an ONNX file has its own precision; leave it float32")
-    model.lanes = equip(smaller, larger, chosen, settings, cache_folder() / "openvino" / _identity(card, weights))
+    model.lanes = equip(smaller, larger, chosen, settings, converted_folder() / _identity(card, weights))
     return model
 
 
@@ -87,13 +83,5 @@ def _examples(model: Model[Any, Any], count: int, height: int, width: int) -> li
 
 
 def _identity(card: ModelCard, weights: Path) -> str:
-    """Of what a network is converted from: another one's would give wrong answers."""
-    digest = hashlib.sha256(f"{card.model_dump_json()} {file_sha256(weights)}".encode())
-    for package in ("openvino", "torch", "torchvision"):
-        try:
-            digest.update(f"{package} {version(package)}".encode())
-        except PackageNotFoundError:
-            continue
-    for source in sorted(SOURCES):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
+    """Of the model whose networks are converted."""
+    return hashlib.sha256(f"{card.model_dump_json()} {file_sha256(weights)}".encode()).hexdigest()

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from deployments.engines.equip import has_openvino
 from deployments.engines.settings import EngineSettings
-from deployments.models.checkpoints.weights_cache import cache_folder, file_sha256
+from deployments.models.checkpoints.weights_cache import file_sha256
+from deployments.models.converted import converted_folder
 from deployments.models.onnx.file import Signature
 from deployments.models.onnx.tensors import MOST_TENSOR_BYTES
 
@@ -38,7 +39,7 @@ class OpenVinoFile:
         from deployments.engines.openvino_runtime import openvino
         from deployments.engines.store import Store
 
-        compiled = Store(cache_folder() / "openvino" / _identity(path, signature)).compiled
+        compiled = Store(converted_folder() / _identity(path, signature)).compiled
         try:
             # By its name: left to choose, OpenVINO would try every format that it knows.
             reader = openvino.frontend.FrontEndManager().load_by_framework("onnx")
