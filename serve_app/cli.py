@@ -53,6 +53,7 @@ def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Serve configs or RayService resources.")],
     elsewhere: Annotated[bool, typer.Option(help="For another machine: its cards and keys need not be here.")] = False,
     ports: Annotated[bool, typer.Option(help="The ports must be free, as before a start.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON: a list of problems.")] = False,
 ) -> None:
     """Name every misspelt, unknown or wrongly typed key of Serve configs, which Ray itself mostly ignores.
 
@@ -60,7 +61,7 @@ def check(
     """
     from serve_app.commands.check import check as run
 
-    if not run(files, elsewhere=elsewhere, ports=ports):
+    if not run(files, elsewhere=elsewhere, ports=ports, as_json=json):
         raise typer.Exit(1)
 
 
@@ -108,6 +109,21 @@ def bench(
 
     with told():
         if not run(photos or [], url, clients, seconds, api_key, as_json=json):
+            raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    config: Annotated[Path | None, typer.Argument(help="What is to be served; by default what serve serves.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    clean_cache: Annotated[bool, typer.Option(help="First remove networks that other versions converted.")] = False,
+) -> None:
+    """Say what this machine has of what the service needs, and how to mend what is wrong: then the exit status is 1."""
+    from serve_app.commands.doctor.command import doctor as run
+    from serve_app.commands.serving.environment import CONFIG
+
+    with told():
+        if not run(config or CONFIG, as_json=json, clean_cache=clean_cache):
             raise typer.Exit(1)
 
 
@@ -232,7 +248,7 @@ def compare_preprocessing(
         ),
     ] = None,
     draw: Annotated[Path | None, typer.Option(help="File for the differences side by side, .png or .jpg.")] = None,
-    json: Annotated[Path | None, typer.Option(help="File for the numbers.")] = None,
+    json: Annotated[Path | None, typer.Option(help="File for the numbers; - prints them.")] = None,
 ) -> None:
     """Show what the usual ways to load, resize and normalise a photo change in a model's input and answer.
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import typer
 from rich.console import Console
 from rich.table import Table
 
 from serve_app.commands.bench.loadgen import Failed, Load, closed_loop, http_session, post
 from serve_app.commands.bench.own_service import own_service
+from serve_app.commands.output import print_json
 
 SAMPLES = Path(__file__).parents[2] / "web" / "samples"
 """The page's photos."""
@@ -34,7 +34,7 @@ def bench(
         load = asyncio.run(put_load(url, bodies, headers, clients, seconds))
     measured = result(load, clients)
     if as_json:
-        typer.echo(orjson.dumps(measured, option=orjson.OPT_INDENT_2).decode())
+        print_json(measured)
     else:
         Console().print(table(measured))
     return not load.errors

@@ -1,13 +1,10 @@
 """``maskgraph compare-preprocessing``."""
 
 from pathlib import Path
-from typing import Any
-
-import orjson
-from rich.console import Console
 
 from deployments.models.card import card_path, read_card
 from deployments.models.load import load
+from serve_app.commands.output import console_beside, write_json
 from serve_app.commands.preprocessing.against import find
 from serve_app.commands.preprocessing.compare import compare
 from serve_app.commands.preprocessing.dump import read_dump
@@ -29,10 +26,10 @@ def compare_preprocessing(photo: Path, reference: str, drawing: Path | None, jso
     card = read_card(card_path(reference))
     encoded = Photo(photo.read_bytes(), Settings().max_pixels)
     comparison = compare(encoded, load(reference, card.task, "auto", None))
-    print_comparison(Console(), photo.name, card, comparison)
+    print_comparison(console_beside(json), photo.name, card, comparison)
     if drawing:
         sheet(comparison).save(drawing, quality=65, optimize=True)
-    _write(json, comparison_json(card, comparison))
+    write_json(json, comparison_json(card, comparison))
 
 
 def compare_against(photo: Path, reference: str, file: Path, json: Path | None) -> bool:
@@ -43,11 +40,6 @@ def compare_against(photo: Path, reference: str, file: Path, json: Path | None) 
     card = read_card(card_path(reference))
     max_pixels = Settings().max_pixels
     finding = find(Photo(photo.read_bytes(), max_pixels), read_dump(file, max_pixels), card.image)
-    print_finding(Console(), file, card, finding)
-    _write(json, finding_json(card, finding))
+    print_finding(console_beside(json), file, card, finding)
+    write_json(json, finding_json(card, finding))
     return finding.agrees
-
-
-def _write(json: Path | None, content: dict[str, Any]) -> None:
-    if json:
-        json.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))

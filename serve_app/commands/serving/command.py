@@ -13,6 +13,7 @@ from rich.console import Console
 
 from serve_app.checking.check import check_file
 from serve_app.checking.machine import missing_files, missing_gpus, taken_ports
+from serve_app.commands.check import located
 from serve_app.commands.serving.addresses import Addresses, addresses_of
 from serve_app.commands.serving.follow import Follower, StartFailed
 from serve_app.commands.serving.session import Session, ray_session
@@ -30,7 +31,7 @@ def serve(file: Path, *, verbose: bool, start: Start = ray_session) -> bool:
     looks = [missing_files, missing_gpus, taken_ports] if os.environ.get("RAY_ADDRESS") == "local" else []
     problems = check_file(file, looks)
     for problem in problems:
-        say(f"{file}:{problem.line}: {problem}" if problem.line else f"{file}: {problem}")
+        say(located(file, problem))
     if problems:
         return False
     config = yaml.safe_load(file.read_bytes())

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -342,6 +343,15 @@ def test_the_command_names_each_problem_and_fails(tmp_path: Path) -> None:
         f"{bad}:2: http_option: unknown key; did you mean http_options?",
         f"{tmp_path / 'none.yaml'}: {tmp_path / 'none.yaml'} cannot be read: No such file or directory",
     ]
+
+
+def test_the_command_s_problems_as_json(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("applications: []\nhttp_option: {}\n")
+    result = CliRunner().invoke(cli.app, ["check", "--elsewhere", "--json", str(bad)])
+    assert result.exit_code == 1
+    message = "unknown key; did you mean http_options?"
+    assert json.loads(result.stdout) == [{"file": str(bad), "line": 2, "path": "http_option", "message": message}]
 
 
 def test_the_command_accepts_a_valid_file(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""``maskgraph doctor``: what this machine has of what the service needs."""
