@@ -130,7 +130,7 @@ class FaceMaskModel:
         return results
 
     def _resized(self, item: Item, picture: Tensor, height: int, width: int) -> Tensor:
-        """A picture as the detector sees it, grey levels [1, 3, height, width]; on a GPU within 1 level of the CPU's."""
+        """A picture as the detector sees it, grey levels [1, 3, height, width]; on a GPU within 1 of the CPU's."""
         if self.device.type == "cpu":
             return tensor_of(resize(item.image, height, width, "antialiased_bilinear"), self.device)[None]
         planes = picture[None].contiguous().float()  # which is resized faster than interleaved colours
