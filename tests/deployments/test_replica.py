@@ -108,7 +108,7 @@ async def test_a_new_batch_budget_holds_at_once(replica: Replica) -> None:
 
 
 async def test_batches_are_bounded_by_what_is_measured(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fastest(run: Callable[[int], object], *_: object) -> int:
+    def fastest(run: Callable[[int], object], *_: object, **__: object) -> int:
         run(4)
         return 4
 
@@ -121,6 +121,22 @@ async def test_batches_are_bounded_by_what_is_measured(replica: Replica, monkeyp
         model_of(replica).batches.clear()
         await asyncio.gather(*(ask(replica) for _ in range(9)))
         assert max(model_of(replica).batches) == largest
+
+
+@pytest.mark.parametrize(("lanes", "clock"), [(1, time.perf_counter), (2, time.process_time)])
+def test_lanes_measure_batches_by_their_own_cpu_time(
+    replica: Replica, lanes: int, clock: Callable[[], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clocks: list[Callable[[], float]] = []
+
+    def fastest(_: object, __: int, clock: Callable[[], float]) -> int:
+        clocks.append(clock)
+        return 1
+
+    monkeypatch.setattr("deployments.replica.fastest_batch", fastest)
+    model_of(replica).lanes = lanes
+    replica.measure_batches()
+    assert clocks == [clock]
 
 
 @pytest.mark.parametrize(
