@@ -227,6 +227,56 @@ def _options(
 
 
 @app.command()
+def batch(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="INPUT", help="A folder, tar, Parquet file or picture: a path, s3://, gs://."),
+    ],
+    target: Annotated[str, typer.Argument(metavar="OUTPUT", help="A folder for Parquet files; a run goes on in it.")],
+    mask_detection: Annotated[str, typer.Option(help="An embedded model's name, or a model card.")] = "face_mask",
+    instance_segmentation: Annotated[str, typer.Option(help="Likewise.")] = "solov2_people",
+    object_detection: Annotated[
+        str | None, typer.Option(help="Likewise; without it no objects are looked for.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    coco: Annotated[str | None, typer.Option(help="File for the answers of all runs as COCO JSON.")] = None,
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; without it, this machine.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes with models; by default one a core.")] = None,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs of each worker, also a fraction.")] = 0.0,
+    rows_a_part: Annotated[int, typer.Option(min=1, help="Rows a Parquet file: what a killed run loses.")] = 256,
+) -> None:
+    """Analyse many pictures into Parquet on Ray Data, with the served pipeline and models; go on where a run ended."""
+    from serve_app.commands.serving.environment import set_for_serving
+
+    set_for_serving(os.environ, load=False)
+    from serve_app.commands.batch.command import batch as run
+    from serve_app.settings import Settings
+
+    with told():
+        settings = Settings.model_validate(
+            {
+                "mask_detection": mask_detection,
+                "instance_segmentation": instance_segmentation,
+                "object_detection": object_detection,
+                "precision": precision,
+                "device": "cuda" if gpus else "cpu",
+            }
+        )
+        complete = run(
+            source,
+            target,
+            settings,
+            address=address,
+            workers=workers,
+            gpus=gpus,
+            rows_a_part=rows_a_part,
+            coco=coco,
+        )
+    if not complete:
+        raise typer.Exit(1)
+
+
+@app.command()
 def convert(
     source: Path, target: Path, name: Annotated[str, typer.Option()], licence: Annotated[str, typer.Option()]
 ) -> None:
@@ -271,4 +321,5 @@ def main() -> None:
         app()
     except ModuleNotFoundError as error:
         # The base install has the client and this file; what most commands import comes with the extra.
-        sys.exit(f"this command needs {error.name}, which is not installed: pip install 'maskgraph[service]'")
+        extra = "batch" if error.name in ("pyarrow", "pandas") else "service"
+        sys.exit(f"this command needs {error.name}, which is not installed: pip install 'maskgraph[{extra}]'")

@@ -1,0 +1,1 @@
+"""``maskgraph batch``: many pictures into Parquet, on Ray Data."""
