@@ -16,6 +16,7 @@ from serve_app.client.results import Analysis, read_answer
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_RETRIES = 4
+DEFAULT_CONCURRENCY = 16
 
 Build = Callable[[float], httpx.Request]
 """Makes the request of an attempt that has so many seconds."""
@@ -101,7 +102,10 @@ class Client:
 
 
 class AsyncClient:
-    """``Client`` for asyncio: the same questions, awaited, and many at a time."""
+    """``Client`` for asyncio: the same questions, awaited, ``concurrency`` of them at a time.
+
+    The others wait for their turn, before their photos are read and their time begins: thousands may be asked at once.
+    """
 
     def __init__(
         self,
@@ -110,10 +114,17 @@ class AsyncClient:
         api_key: str | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         retries: int = DEFAULT_RETRIES,
+        concurrency: int = DEFAULT_CONCURRENCY,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._timeout_s, self._retries = timeout_s, retries
-        self._http = httpx.AsyncClient(base_url=_checked(url), headers=_headers(api_key), transport=transport)
+        self._turn = asyncio.Semaphore(concurrency)
+        self._http = httpx.AsyncClient(
+            base_url=_checked(url),
+            headers=_headers(api_key),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=concurrency),
+            transport=transport,
+        )
 
     async def analyze(self, photo: Photo, **options: Unpack[Options]) -> Analysis:
         """As ``Client.analyze``."""
@@ -125,12 +136,13 @@ class AsyncClient:
 
     async def ask(self, photos: Sequence[Photo], **options: Unpack[Options]) -> dict[str, Any]:
         """As ``Client.ask``."""
-        form = await asyncio.to_thread(_form, photos, options)  # reads files and may encode pixels
+        async with self._turn:
+            form = await asyncio.to_thread(_form, photos, options)  # reads files and may encode pixels
 
-        def build(left: float) -> httpx.Request:
-            return self._http.build_request("POST", "analyze", **form(left))
+            def build(left: float) -> httpx.Request:
+                return self._http.build_request("POST", "analyze", **form(left))
 
-        return await self._exchange(build, options.get("timeout_s", self._timeout_s))
+            return await self._exchange(build, options.get("timeout_s", self._timeout_s))
 
     async def models(self) -> list[dict[str, Any]]:
         """As ``Client.models``."""

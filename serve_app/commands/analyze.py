@@ -8,6 +8,7 @@ from typing import Any
 from serve_app.client import (
     AsyncClient,
     BadRequest,
+    Client,
     MaskgraphError,
     Options,
     ServiceUnreachable,
@@ -41,7 +42,10 @@ def analyze(
     """
     photos = find_photos(paths)
     try:
-        return asyncio.run(_analyze(photos, outputs, options, url, api_key, concurrency, timeout_s))
+        with Client(url, api_key=api_key, retries=0) as first:
+            first.models()  # so that what is wrong with the address or the key is said at once
+        client = AsyncClient(url, api_key=api_key, timeout_s=timeout_s, retries=RETRIES, concurrency=concurrency)
+        return asyncio.run(_analyze(photos, outputs, options, client, concurrency))
     except ServiceUnreachable as error:
         raise ValueError(f"{error}; maskgraph serve starts a service, --url names another") from error
     except Unauthorized as error:
@@ -51,17 +55,9 @@ def analyze(
 
 
 async def _analyze(
-    photos: Sequence[FoundPhoto],
-    outputs: Outputs,
-    options: Options,
-    url: str,
-    api_key: str | None,
-    concurrency: int,
-    timeout_s: float,
+    photos: Sequence[FoundPhoto], outputs: Outputs, options: Options, client: AsyncClient, concurrency: int
 ) -> bool:
-    async with AsyncClient(url, api_key=api_key, retries=0) as client:
-        await client.models()  # what is wrong with the address or the key is said at once
-    async with AsyncClient(url, api_key=api_key, timeout_s=timeout_s, retries=RETRIES) as client:
+    async with client:
 
         async def ask(photo: Path) -> dict[str, Any]:
             try:

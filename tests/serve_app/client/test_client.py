@@ -248,6 +248,23 @@ def test_the_service_is_told_how_long_it_has() -> None:
     assert seen[0].extensions["timeout"]["connect"] <= 10
 
 
+async def test_questions_wait_for_their_turn_before_their_time_begins() -> None:
+    ongoing = most = 0
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal ongoing, most
+        ongoing += 1
+        most = max(most, ongoing)
+        await asyncio.sleep(0)
+        ongoing -= 1
+        assert float(request.url.params["timeout_s"]) > 0
+        return httpx.Response(200, json=EMPTY)
+
+    async with AsyncClient("http://test", concurrency=3, transport=httpx.MockTransport(answer)) as client:
+        answers = await asyncio.gather(*(client.analyze(PHOTO) for _ in range(100)))
+    assert (len(answers), most) == (100, 3)
+
+
 async def test_the_deadline_ends_an_answer_that_does_not_come(
     awaited: AsyncClient, photo: bytes, faces: FakeBranch
 ) -> None:
