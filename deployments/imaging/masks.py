@@ -1,5 +1,7 @@
 """Binary masks written: as COCO run-length encoding, and as PNG."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,17 @@ def encode_rle(mask: NDArray[np.bool_] | NDArray[np.uint8]) -> RLE:
         raise ValueError(f"a mask is a non-empty [H, W] array, not of shape {list(mask.shape)}")
     encoded = coco.encode(np.asfortranarray(mask.astype(bool, copy=False)).view(np.uint8))
     return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
+
+
+def rle_of_changes(places: NDArray[np.integer[Any]], size: tuple[int, int]) -> RLE:
+    """Encode a mask of which only the changes are known.
+
+    places: [T], ascending column-major positions at which the mask differs from the pixel before it; 0 is one of them
+    where the first pixel is foreground. size: the mask's height and width.
+    """
+    runs = np.diff(places, prepend=0, append=size[0] * size[1])
+    encoded = coco.frPyObjects({"size": list(size), "counts": runs}, *size)
+    return {"size": list(size), "counts": encoded["counts"].decode("ascii")}
 
 
 def to_png(rle: RLE) -> bytes:

@@ -9,10 +9,9 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from deployments.calls import Item, MaskDetectionOptions, ObjectDetectionOptions, TaskOptions
-from deployments.imaging.masks import encode_rle
 from deployments.imaging.rle import rle_area, rle_box
 from deployments.models.card import ModelCard
-from deployments.results import Box, Detection, Face, Instance
+from deployments.results import RLE, Box, Detection, Face, Instance
 
 FACE_IOU = 0.5
 """Of two faces whose boxes overlap more than this, whatever their labels, only the better is kept."""
@@ -34,11 +33,6 @@ class Candidates(NamedTuple):
         """Those at ``rows``: int64 [K'] or bool [K]."""
         masks = None if self.masks is None else self.masks[rows]
         return Candidates(self.boxes[rows], self.scores[rows], self.labels[rows], masks)
-
-    def cpu(self) -> "Candidates":
-        """The same on the CPU."""
-        masks = None if self.masks is None else self.masks.cpu()
-        return Candidates(self.boxes.cpu(), self.scores.cpu(), self.labels.cpu(), masks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +128,14 @@ def faces(found: Candidates, item: Item, labels: Sequence[str]) -> list[Face]:
     ]
 
 
-def instances(found: Candidates, masks: Iterable[Tensor], labels: Sequence[str]) -> list[Instance]:
+def instances(scores: Tensor, labels: Tensor, rles: Iterable[RLE], names: Sequence[str]) -> list[Instance]:
     """What is found, as the answer wants it; empty masks go.
 
-    masks: bool [H, W] of the original image, one for each that is found; they are taken one by one.
+    scores: float [K]; labels: int64 [K]; rles: K masks of the original image, taken one by one; names: of the labels.
     """
     made = []
-    for score, label, mask in zip(found.scores.tolist(), found.labels.tolist(), masks, strict=True):
-        rle = encode_rle(mask.numpy())
+    for score, label, rle in zip(scores.tolist(), labels.tolist(), rles, strict=True):
         area = rle_area(rle)
         if area:
-            made.append(Instance(label, labels[label], score, rle_box(rle), rle, area))
+            made.append(Instance(label, names[label], score, rle_box(rle), rle, area))
     return made

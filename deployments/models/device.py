@@ -2,18 +2,20 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from deployments.imaging.spec import ImageSpec
 
 # Pictures come out of shared memory, which nobody may write to; nothing here does.
 warnings.filterwarnings("ignore", "The given NumPy array is not writable")
 
+T = TypeVar("T")
 DeviceSetting = Literal["auto", "cpu", "cuda"]
 
 
@@ -51,6 +53,30 @@ def padded_batch(
     pixels = stack(images, height, width).to(device, non_blocking=True)
     sizes = [(image.shape[0], image.shape[1]) for image in images]
     return normalize(pixels) * inside(sizes, height, width, device)
+
+
+def to_cpu(results: T) -> T:
+    """The same lists and tuples with every tensor on the CPU: one transfer, since each has the device waited for."""
+    leaves, structure = tree_flatten(results)
+    device_ones = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.device.type != "cpu"]
+    if not device_ones:
+        return results
+    brought = iter(unpacked(packed(device_ones).cpu(), device_ones))
+    moved = [next(brought) if isinstance(leaf, Tensor) and leaf.device.type != "cpu" else leaf for leaf in leaves]
+    made: T = tree_unflatten(moved, structure)
+    return made
+
+
+def packed(tensors: Sequence[Tensor]) -> Tensor:
+    """The bytes of tensors of one device, one after the other: uint8 [bytes]."""
+    return torch.cat([tensor.contiguous().flatten().view(torch.uint8) for tensor in tensors])
+
+
+def unpacked(data: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """What ``packed`` made of ``tensors``, whose shapes and dtypes alone are looked at."""
+    parts = torch.split(data, [tensor.numel() * tensor.element_size() for tensor in tensors])
+    # cloned, since a part may begin where its dtype may not
+    return [part.clone().view(like.dtype).view(like.shape) for part, like in zip(parts, tensors, strict=True)]
 
 
 def tensor_of(image: NDArray[np.uint8], device: torch.device) -> Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -15,7 +16,7 @@ from deployments.engines.equip import Example
 from deployments.imaging.resize import resize
 from deployments.imaging.spec import KeepRatio
 from deployments.models.card import ModelCard
-from deployments.models.device import Normalizer, tensor_of
+from deployments.models.device import Normalizer, tensor_of, to_cpu
 from deployments.models.face_mask.classifier import CROP_SIZE, FaceClassifier, Verdict, crop_faces, refine
 from deployments.models.face_mask.detector import FaceDetector, detect, one_box_a_face
 from deployments.results import Box, Face
@@ -50,8 +51,7 @@ class Batch:
     thresholds: list[float]
 
 
-@dataclass(frozen=True, slots=True)
-class RawFaces:
+class RawFaces(NamedTuple):
     """boxes: float32 [K, 4] in pixels of the image sent; face_scores and mask_probabilities: float32 [K]."""
 
     boxes: Tensor
@@ -126,8 +126,8 @@ class FaceMaskModel:
             box = refine(box, verdict.offsets).clamp(min=0).minimum(limit)
             keep = one_box_a_face(box, score)
             keep = keep[score[keep] >= threshold]
-            results.append(RawFaces(box[keep].cpu(), score[keep].cpu(), verdict.mask[keep].sigmoid().cpu()))
-        return results
+            results.append(RawFaces(box[keep], score[keep], verdict.mask[keep].sigmoid()))
+        return to_cpu(results)
 
     def _resized(self, item: Item, picture: Tensor, height: int, width: int) -> Tensor:
         """A picture as the detector sees it, grey levels [1, 3, height, width]; on a GPU within 1 of the CPU's."""

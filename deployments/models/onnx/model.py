@@ -13,6 +13,7 @@ from torchvision.ops import batched_nms
 from deployments.calls import Item
 from deployments.engines.equip import Example
 from deployments.engines.finite import require_finite
+from deployments.imaging.masks import encode_rle
 from deployments.models.candidates import (
     Asked,
     Candidates,
@@ -169,7 +170,8 @@ class OnnxModel:
         else:
             resized = (item.image.shape[0], item.image.shape[1])
             masks = full_size_masks(raw.masks, self.padded_shape(item), resized, original)
-        return instances(raw, masks, self.card.labels)
+        rles = (encode_rle(mask.numpy()) for mask in masks)
+        return instances(raw.scores, raw.labels, rles, self.card.labels)
 
 
 def full_size_masks(

@@ -56,9 +56,9 @@ def enlarge(whole: Tensor, original: tuple[int, int], threshold: float) -> Tenso
     return full.T
 
 
-def neighbours(inputs: int, outputs: int) -> Neighbours:
+def neighbours(inputs: int, outputs: int, device: torch.device | None = None) -> Neighbours:
     """Of each of ``outputs`` positions over as many ``inputs``, with half-pixel centres."""
-    position = ((torch.arange(outputs) + 0.5) * (inputs / outputs) - 0.5).clamp(min=0)
+    position = ((torch.arange(outputs, device=device) + 0.5) * (inputs / outputs) - 0.5).clamp(min=0)
     low = position.long()
     return Neighbours(low, (low + 1).clamp(max=inputs - 1), position - low)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deployments.models.candidates import Asked
+from deployments.models.candidates import Asked, scores_enough
 from deployments.models.solov2.config import Inference
 from deployments.models.solov2.network import RawOutput
 
@@ -23,6 +23,15 @@ class SoftMasks(NamedTuple):
     scores: Tensor
     labels: Tensor
     masks: Tensor
+
+
+def asked_for(found: SoftMasks, wanted: Asked) -> SoftMasks:
+    """Those of the labels and scores that are wanted, and no more of them than that."""
+    chosen = scores_enough(found.scores, found.labels, wanted)
+    if wanted.label_ids is not None:
+        chosen &= torch.isin(found.labels, found.labels.new_tensor(wanted.label_ids))
+    rows = chosen.nonzero()[: wanted.most, 0]
+    return SoftMasks(*(part[rows] for part in found))
 
 
 def points_nms(scores: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """A SOLOv2 of a model card, on a device: pictures in, instances out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -9,24 +9,29 @@ from torch import Tensor
 from deployments.calls import Item
 from deployments.engines.equip import Example
 from deployments.imaging.masks import encode_rle
-from deployments.imaging.rle import rle_area, rle_box
-from deployments.models.candidates import Asked, asked, scores_enough
+from deployments.models.candidates import Asked, asked, instances
 from deployments.models.card import ModelCard
-from deployments.models.device import Normalizer, padded_batch
+from deployments.models.device import Normalizer, padded_batch, to_cpu
 from deployments.models.solov2.checkpoints import read_checkpoint
 from deployments.models.solov2.config import Architecture, Inference
 from deployments.models.solov2.full_size import full_size_masks
-from deployments.models.solov2.inference import SoftMasks, select
+from deployments.models.solov2.inference import SoftMasks, asked_for, select
+from deployments.models.solov2.mask_changes import MaskChanges, mask_changes
 from deployments.models.solov2.network import Solov2
 from deployments.results import Instance
+
+Sizes = tuple[tuple[int, int], tuple[int, int]]
+"""Height and width in pixels, of a picture as it is sent and of its original."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """images: normalised float [N, 3, H, W], zero-padded right and below; asked: of each picture, all where None."""
+    """images: normalised float [N, 3, H, W], zero-padded right and below; asked: of each picture, all where None;
+    sizes: of each picture, as ``sizes`` gives them."""
 
     images: Tensor
     asked: list[Asked] | None = None
+    sizes: list[Sizes] = field(default_factory=list)
 
 
 class Solov2Model:
@@ -49,6 +54,7 @@ class Solov2Model:
         self.network.load_state_dict(checkpoint.state)
         self.network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.lanes = 1
+        self.masks_on_device = device.type != "cpu"
 
     def examples(self, images: Tensor) -> list[Example]:
         """The one network."""
@@ -63,33 +69,36 @@ class Solov2Model:
         """Pad, send to the device, normalise."""
         pictures = [item.image for item in items]
         images = padded_batch(pictures, *self.padded_shape(items[0]), self.normalize, self.device)
-        return Batch(images, [self._asked(item) for item in items])
+        return Batch(images, [self._asked(item) for item in items], list(map(sizes, items)))
 
     @torch.inference_mode()
-    def run(self, batch: Batch) -> list[SoftMasks]:
-        """Instances of each picture, masks still at a quarter of the input's size."""
+    def run(self, batch: Batch) -> list[SoftMasks] | list[MaskChanges]:
+        """Instances of each picture: of a GPU those that its request asks for, with their masks at the original size;
+        on the CPU masks are still at a quarter of the input's size."""
         raw = self.network(batch.images)
         found = select(raw, self.network.architecture.mask_strides, self.inference, batch.asked)
-        return [SoftMasks(*(part.cpu() for part in one)) for one in found]
+        if not self.masks_on_device:
+            return found
+        assert batch.asked
+        parts = zip(found, batch.asked, batch.sizes, strict=True)
+        threshold = self.inference.mask_threshold
+        return to_cpu([mask_changes(asked_for(one, wanted), *both, threshold) for one, wanted, both in parts])
 
     @torch.inference_mode()
-    def finish(self, item: Item, raw: SoftMasks) -> list[Instance]:
+    def finish(self, item: Item, raw: SoftMasks | MaskChanges) -> list[Instance]:
         """Instances that the request asks for, best first, masks at the original size."""
-        wanted = self._asked(item)
-        chosen = scores_enough(raw.scores, raw.labels, wanted)
-        if wanted.label_ids is not None:
-            chosen &= torch.isin(raw.labels, torch.tensor(wanted.label_ids, dtype=torch.int64))
-        rows = chosen.nonzero()[: wanted.most, 0]
-        resized = (item.image.shape[0], item.image.shape[1])
-        original = (item.call.height, item.call.width)
-        masks = full_size_masks(raw.masks[rows], resized, original, self.inference.mask_threshold)
-        instances = []
-        for score, label, mask in zip(raw.scores[rows].tolist(), raw.labels[rows].tolist(), masks, strict=True):
-            rle = encode_rle(mask.numpy())
-            area = rle_area(rle)
-            if area:
-                instances.append(Instance(label, self.card.labels[label], score, rle_box(rle), rle, area))
-        return instances
+        resized, original = sizes(item)
+        if isinstance(raw, MaskChanges):
+            return instances(raw.scores, raw.labels, raw.rles(original), self.card.labels)
+        found = asked_for(raw, self._asked(item))
+        masks = full_size_masks(found.masks, resized, original, self.inference.mask_threshold)
+        rles = (encode_rle(mask.numpy()) for mask in masks)
+        return instances(found.scores, found.labels, rles, self.card.labels)
 
     def _asked(self, item: Item) -> Asked:
         return asked(item.call.options, self.card.thresholds, self.card, self.inference.kept)
+
+
+def sizes(item: Item) -> Sizes:
+    """Of an item's picture."""
+    return (item.image.shape[0], item.image.shape[1]), (item.call.height, item.call.width)

@@ -11,9 +11,10 @@ from torchvision.models.detection.image_list import ImageList
 
 from deployments.calls import Item
 from deployments.engines.equip import Example
+from deployments.imaging.masks import encode_rle
 from deployments.models.candidates import Asked, Candidates, asked, detections, faces, instances, original_boxes
 from deployments.models.card import ModelCard
-from deployments.models.device import Normalizer, padded_batch
+from deployments.models.device import Normalizer, padded_batch, to_cpu
 from deployments.models.torchvision_models import rcnn, single_stage
 from deployments.models.torchvision_models.networks import Network, build, load_weights
 from deployments.results import Detection, Face, Instance
@@ -82,7 +83,7 @@ class TorchvisionModel:
     def run(self, batch: Batch) -> list[Candidates]:
         """What each request asks for of its picture, masks still over their boxes."""
         found = self.kind.find(self.network, ImageList(batch.images, batch.sizes), batch.asked)
-        return [each.cpu() for each in found]
+        return to_cpu(found)
 
     @torch.inference_mode()
     def finish(self, item: Item, raw: Candidates) -> list[Detection] | list[Face] | list[Instance]:
@@ -92,4 +93,5 @@ class TorchvisionModel:
         if raw.masks is None:
             return detections(raw, item, self.card.labels)
         masks = rcnn.paste(raw.masks, original_boxes(raw, item), (item.call.height, item.call.width))
-        return instances(raw, masks, self.card.labels)
+        rles = (encode_rle(mask.numpy()) for mask in masks)
+        return instances(raw.scores, raw.labels, rles, self.card.labels)

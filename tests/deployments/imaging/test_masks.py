@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from deployments.imaging.masks import encode_rle, to_png
+from deployments.imaging.masks import encode_rle, rle_of_changes, to_png
 from deployments.imaging.rle import decode_rle
 
 Mask = NDArray[np.bool_]
@@ -23,6 +23,13 @@ def test_any_nonzero_byte_is_foreground(mask: NDArray[np.uint8]) -> None:
 def test_only_a_plane_is_encoded(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="H, W"):
         encode_rle(np.zeros(shape, bool))
+
+
+@given(masks)
+def test_the_changes_are_enough(mask: Mask) -> None:
+    flat = mask.flatten(order="F")
+    places = np.flatnonzero(np.diff(flat, prepend=False))
+    assert rle_of_changes(places, mask.shape) == encode_rle(mask)  # type: ignore[arg-type]
 
 
 @given(masks)

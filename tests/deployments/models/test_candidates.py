@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from deployments.calls import Call, InstanceSegmentationOptions, Item, MaskDetectionOptions, ObjectDetectionOptions
+from deployments.imaging.masks import encode_rle
 from deployments.imaging.rle import decode_rle
 from deployments.models.candidates import Asked, Candidates, asked, detections, faces, instances, select
 from deployments.models.card import card_path, read_card
@@ -100,10 +101,10 @@ def test_detections_are_in_pixels_of_the_original_and_inside_of_it() -> None:
 
 
 def test_instances_have_the_extent_of_their_masks() -> None:
-    mask = torch.zeros(4, 6, dtype=torch.bool)
+    mask, empty = np.zeros((2, 4, 6), bool)
     mask[1:3, 2:5] = True
-    found = candidates((0, 0, 6, 4, 0.5, 1), (0, 0, 6, 4, 0.25, 0))
-    (one,) = instances(found, [mask, torch.zeros(4, 6, dtype=torch.bool)], NAMES)
+    rles = [encode_rle(mask), encode_rle(empty)]
+    (one,) = instances(torch.tensor([0.5, 0.25]), torch.tensor([1, 0]), rles, NAMES)
     assert (one.label_id, one.label, one.score, one.area) == (1, "dog", 0.5, 6)
     assert one.box == Box(2, 1, 5, 3)
     np.testing.assert_array_equal(decode_rle(one.mask), mask)

@@ -1,10 +1,23 @@
+from typing import NamedTuple
+
 import numpy as np
+import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
 
 from deployments.imaging.spec import ImageSpec, KeepRatio
-from deployments.models.device import Normalizer, choose_device, inside, stack
+from deployments.models.device import Normalizer, choose_device, inside, packed, stack, to_cpu, unpacked
 
 CPU = torch.device("cpu")
+DTYPES = (torch.float32, torch.int64, torch.int32, torch.bool, torch.bfloat16, torch.uint8)
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+
+
+class Found(NamedTuple):
+    boxes: Tensor
+    masks: Tensor | None
 
 
 def spec(**changes: object) -> ImageSpec:
@@ -46,3 +59,34 @@ def test_stack_pads_right_and_below() -> None:
 def test_auto_is_a_device_that_is_there() -> None:
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert choose_device("cpu") == CPU
+
+
+@given(st.lists(st.tuples(st.sampled_from(DTYPES), st.lists(st.integers(0, 3), max_size=3)), min_size=1, max_size=6))
+def test_tensors_of_any_kind_travel_together(kinds: list[tuple[torch.dtype, list[int]]]) -> None:
+    tensors = [torch.randn(shape).mul(3).to(dtype) for dtype, shape in kinds]
+    data = packed(tensors)
+    assert data.shape == (sum(each.numel() * each.element_size() for each in tensors),)
+    for found, tensor in zip(unpacked(data, [torch.empty_like(each) for each in tensors]), tensors, strict=True):
+        assert found.dtype == tensor.dtype
+        assert torch.equal(found, tensor)
+
+
+def test_packing_takes_tensors_that_are_not_contiguous() -> None:
+    turned = torch.arange(6.0).view(2, 3).T
+    assert torch.equal(unpacked(packed([turned]), [turned])[0], turned)
+
+
+def test_on_the_cpu_nothing_is_brought() -> None:
+    results = [Found(torch.ones(2), None)]
+    assert to_cpu(results) is results
+
+
+@needs_cuda
+def test_one_transfer_from_cuda_keeps_form_and_values() -> None:
+    boxes = torch.rand(3, 4)
+    first, second = to_cpu([Found(boxes.cuda(), None), Found(boxes, boxes[:0].cuda())])
+    assert first.masks is None
+    assert torch.equal(first.boxes, boxes)
+    assert second.boxes is boxes
+    assert second.masks is not None
+    assert second.masks.shape == (0, 4)
