@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import IO, Any
 
 from rich.table import Table
+from rich.text import Text
 
 from serve_app.commands.photos.lines import Line
 
-Row = dict[str, Any]
 COLUMNS = ("path", "width", "height", "MASK", "NO MASK", "people", "instances", "objects", "ms", "error")
 """Of the CSV file: pixels, then how many of each, the milliseconds of the whole request, and what went wrong."""
 
 
-def row_of(line: Line) -> Row:
+def _row(line: Line) -> dict[str, Any]:
     """A photo's row."""
     faces = Counter(face["label"] for face in line["faces"])
     return {
@@ -36,13 +36,18 @@ def what_failed(line: Line) -> str:
     return "; ".join(" ".join(error["message"].split()) for error in line["errors"])
 
 
-def csv_to(file: IO[str]) -> Callable[[Row], None]:
-    """Write the header of a CSV file; a function that adds a row to it, at once."""
+def printable(path: str) -> str:
+    """A path as it can be printed: bytes of it that are no Unicode are escaped."""
+    return path.encode(errors="backslashreplace").decode()
+
+
+def csv_to(file: IO[str]) -> Callable[[Line], None]:
+    """Write the header of a CSV file; a function that adds a photo's row to it, at once."""
     writer = csv.DictWriter(file, COLUMNS)
     writer.writeheader()
 
-    def write(row: Row) -> None:
-        writer.writerow(row)
+    def write(line: Line) -> None:
+        writer.writerow(_row(line))
         file.flush()
 
     return write
@@ -55,7 +60,8 @@ def table_of(lines: Sequence[Line]) -> Table:
     for line in lines:
         counts = [_counted(found["label"] for found in line.get(kind, ())) for kind in kinds]
         cells = ["failed", *[""] * (len(kinds) - 1)] if line["errors"] else counts
-        table.add_row(line["path"], *cells, str(line["timing_ms"].get("total", "")))
+        texts = (printable(line["path"]), *cells, line["timing_ms"].get("total", ""))
+        table.add_row(*(Text(str(text)) for text in texts))
     return table
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from serve_app.commands.photos.drawings import check_drawings, save_drawing
 from serve_app.commands.photos.find import SUFFIXES, FoundPhoto
 from serve_app.commands.photos.lines import Line, failed_line, line_of, take_up, write_to
-from serve_app.commands.photos.report import Row, csv_to, row_of, table_of, what_failed
+from serve_app.commands.photos.report import csv_to, printable, table_of, what_failed
 
 Ask = Callable[[Path], Awaitable[dict[str, Any]]]
 """Gives the answer about one photo, as the JSON of ``POST /analyze``. Raises PhotoFailed, OSError."""
@@ -59,37 +59,44 @@ async def run_photos(photos: Sequence[FoundPhoto], outputs: Outputs, ask: Ask, c
     Raises ValueError and OSError for files that cannot be written, and what ``ask`` raises of its own.
     """
     outputs.check(photos)
-    failures = Console(stderr=True)
-    rows: list[Row] = []
+    console = Console(stderr=True)
+    earlier: set[str] = set()
     shown: list[Line] = []
+    failed = 0
     with ExitStack() as stack:
+        add_row = _summary(stack, outputs.csv)
+
+        def seen(line: Line) -> None:
+            earlier.add(line["path"])
+            add_row(line)
+
         if outputs.lines is not None:
-            take_up(outputs.lines, lambda line: rows.append(row_of(line)))
-        answered = {row["path"] for row in rows}
-        waiting = [photo for photo in photos if str(photo.path) not in answered]
+            take_up(outputs.lines, seen)
+        waiting = [photo for photo in photos if str(photo.path) not in earlier]
         tabled = not outputs.json and len(waiting) <= LONGEST_TABLE
-        write = _writer(stack, outputs, rows)
-        progress = stack.enter_context(_progress(failures))
+        write = _writer(stack, outputs)
+        progress = stack.enter_context(_progress(console))
         bar = progress.add_task("photos", total=len(waiting))
         unasked = iter(waiting)
 
         async def work() -> None:
+            nonlocal failed
             for photo in unasked:
                 line = await _line(photo, ask, outputs.drawings)
                 write(line)
-                rows.append(row_of(line))
+                add_row(line)
                 if tabled:
                     shown.append(line)
                 if line["errors"]:
-                    failures.print(Text(f"{photo.path}: {what_failed(line)}"), soft_wrap=True)
+                    failed += 1
+                    console.print(Text(f"{printable(line['path'])}: {what_failed(line)}"), soft_wrap=True)
                 progress.advance(bar)
 
         await _together(work, concurrency)
-    if tabled and shown:
+    if shown:
         Console().print(table_of(shown))
-    failed = sum(1 for row in rows if row["error"])
-    before = f", {len(answered)} of them by an earlier run" if answered else ""
-    failures.print(f"{len(rows)} photos: {len(rows) - failed} answered{before}, {failed} failed", highlight=False)
+    before = f", {len(earlier)} by an earlier run" if earlier else ""
+    console.print(f"{len(waiting)} photos: {len(waiting) - failed} answered, {failed} failed{before}", highlight=False)
     return not failed
 
 
@@ -106,15 +113,16 @@ async def _line(photo: FoundPhoto, ask: Ask, drawings: Path | None) -> Line:
     return line_of(photo.path, answer)
 
 
-def _writer(stack: ExitStack, outputs: Outputs, before: Sequence[Row]) -> Callable[[Line], None]:
-    """A function that writes a line wherever lines are wanted; the summary begins with the rows of earlier runs."""
-    writers: list[Callable[[Line], object]] = []
-    if outputs.csv is not None:
-        file = stack.enter_context(outputs.csv.open("w", encoding="utf-8", errors="backslashreplace", newline=""))
-        add = csv_to(file)
-        for row in before:
-            add(row)
-        writers.append(lambda line: add(row_of(line)))
+def _summary(stack: ExitStack, file: Path | None) -> Callable[[Line], None]:
+    """A function that adds a photo to the summary, where one is wanted."""
+    if file is None:
+        return lambda line: None
+    return csv_to(stack.enter_context(file.open("w", encoding="utf-8", errors="backslashreplace", newline="")))
+
+
+def _writer(stack: ExitStack, outputs: Outputs) -> Callable[[Line], None]:
+    """A function that writes a line wherever lines are wanted."""
+    writers: list[Callable[[Line], None]] = []
     if outputs.lines is not None:
         writers.append(write_to(stack.enter_context(outputs.lines.open("ab"))))
     if outputs.json:
