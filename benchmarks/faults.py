@@ -11,7 +11,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.scenarios import hostile, load
+from benchmarks.scenarios import hostile, kills, load
 from benchmarks.scenarios.service import Scenario, Service
 from serve_app.commands.bench.loadgen import http_session
 
@@ -25,6 +25,11 @@ SCENARIOS: tuple[Scenario, ...] = (
     load.overload_over_grpc,
     load.crowd_in_every_dialect,
     load.overload,
+    kills.kill_mask_detection,
+    kills.kill_instance_segmentation,
+    kills.kill_ingress,
+    kills.kill_controller,
+    kills.kill_proxy,
 )
 
 

@@ -62,6 +62,7 @@ def build(settings: Settings) -> Application:
         "object_detection": "ObjectDetection",
     }
     models = {
-        task: deployment(NoOp).options(name=names[task]).bind(card, task) for task, card in settings.cards().items()
+        task: deployment(NoOp, settings).options(name=names[task]).bind(card, task)
+        for task, card in settings.cards().items()
     }
-    return deployment(Ingress).bind(settings.model_dump(), **models)
+    return deployment(Ingress, settings).bind(settings.model_dump(), **models)

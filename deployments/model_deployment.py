@@ -18,9 +18,9 @@ from deployments.models.load import load
 from deployments.replica import Replica
 
 # Calls beyond two full batches wait at the caller, where the router can still send them to another replica.
-# Three failed checks in a row end a replica.
+# A replica that died is noticed by its next check; three in a row that fail end one that lives.
 model_deployment = serve.deployment(
-    max_ongoing_requests=32, max_queued_requests=256, health_check_period_s=2, health_check_timeout_s=60
+    max_ongoing_requests=32, max_queued_requests=256, health_check_period_s=1, health_check_timeout_s=60
 )
 
 

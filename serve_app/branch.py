@@ -29,11 +29,12 @@ About where both cost the same, and below the 4 MiB that a replica takes in one 
 class ServeBranch:
     """Calls a deployment; every way to fail becomes a BranchFailed that says which."""
 
-    def __init__(self, handle: DeploymentHandle[Any], card: ModelCard) -> None:
+    def __init__(self, handle: DeploymentHandle[Any], card: ModelCard, timeout_s: float = 30.0) -> None:
+        """``timeout_s`` is what a request may take; half of it a branch may be silent, as while a replica starts."""
         self.card = card
         self._by_reference = handle
         self._by_value = handle.options(_by_reference=False, request_serialization="pickle")
-        self._pulse = Pulse(self._ask, lambda: self._breaker.cut())
+        self._pulse = Pulse(self._ask, timeout_s / 2, lambda: self._breaker.cut())
         self._breaker = Breaker(lambda: self._pulse.silent)
 
     async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:

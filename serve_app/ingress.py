@@ -91,8 +91,8 @@ def delegated(
 
 
 # Serve's own queue in front of a replica refuses in plain text and lets probes wait behind photos, so it must never
-# fill: the gate and the pipeline's admission refuse before.
-@serve.deployment(max_ongoing_requests=100_000, max_queued_requests=-1)
+# fill: the gate and the pipeline's admission refuse before. A replica that died is noticed by its next check.
+@serve.deployment(max_ongoing_requests=100_000, max_queued_requests=-1, health_check_period_s=1)
 @serve.ingress()
 class Ingress:
     """Decodes, fans out to the models, combines."""
@@ -100,7 +100,8 @@ class Ingress:
     def __init__(self, settings: dict[str, Any], **handles: DeploymentHandle[Any]) -> None:
         self.settings = Settings.model_validate(settings)
         branches: dict[Task, ServeBranch] = {
-            task: ServeBranch(handles[task], read_card(card_path(card))) for task, card in self.settings.cards().items()
+            task: ServeBranch(handles[task], read_card(card_path(card)), self.settings.timeout_s)
+            for task, card in self.settings.cards().items()
         }
         self.pipeline = Pipeline(
             branches,

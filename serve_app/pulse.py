@@ -10,8 +10,6 @@ ANSWER_S = 5.0
 SILENCE_S = 10.0
 """So long after the last answer, of a photo or to the question, a branch counts as gone: under load the question waits
 behind photos, so that a slow answer says nothing; a replica that dies is noticed at once by those who wait for it."""
-GIVEN_UP_AFTER_S = 15.0
-"""So long after the last answer it is not waited for any more: a replica that died is mostly replaced sooner."""
 
 
 class Pulse:
@@ -23,14 +21,16 @@ class Pulse:
     def __init__(
         self,
         ask: Callable[[], Awaitable[None]],
-        given_up: Callable[[], None] = lambda: None,
+        patience_s: float,
+        given_up: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``ask`` raises where a replica is lost, and does not return where there is none, or none that has time.
 
-        ``given_up`` is called when the branch falls silent, and now and then while it is.
+        ``given_up`` is called when the branch has been silent for ``patience_s``, and now and then while it is.
         """
         self._ask = ask
+        self._patience_s = patience_s
         self._given_up = given_up
         self._clock = clock
         self._heard = float("-inf")
@@ -48,7 +48,7 @@ class Pulse:
     def silent(self) -> bool:
         """Whether no replica has answered for so long, or since the start, that none is expected to."""
         self.start()
-        return self._clock() - max(self._heard, self._since) >= GIVEN_UP_AFTER_S
+        return self._clock() - max(self._heard, self._since) >= self._patience_s
 
     def start(self) -> None:
         """Begin to ask; has no effect the second time."""

@@ -39,6 +39,9 @@ TRACING = (b"traceparent", b"tracestate")
 """Serve decodes them as UTF-8 and fails on what is not."""
 LIVE = re.compile("/(livez|v2/health/live)$")
 """Answered here: whether this process lives is no question to another one, which may have much to do."""
+SERVES_TIMEOUT = 408
+SERVES_OWN = (SERVES_TIMEOUT, 500, 503)
+"""Statuses of answers that Serve gives in the place of a replica; those of the ingress tell the limits."""
 ASKED_WITHIN_S = 5.0
 MEMORY_OF_BUSY_S = 1.0
 MOST_PATHS = 64
@@ -62,6 +65,35 @@ class Busy:
             self.next_pass = now + self.interval_s
             return True
         return now >= self.until
+
+
+class Forwarded:
+    """One request on its way to an ingress replica.
+
+    Serve starts no answer where the replica died that had the request, and one of its own where there is no replica.
+    """
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.client_left = False
+        self.answered = False
+        self.status = 0
+        """Of Serve's own answer, which is not sent."""
+
+    async def receive(self) -> Message:
+        """What comes from the client."""
+        message = await self._receive()
+        self.client_left |= message["type"] == "http.disconnect"
+        return message
+
+    async def send(self, message: Message) -> None:
+        """What comes from the replica."""
+        if message["type"] == "http.response.start" and not _is_own(message):
+            self.status = message["status"]
+        if not self.status:
+            self.answered = True
+            await self._send(message)
 
 
 class Gate:
@@ -104,7 +136,7 @@ class Gate:
     async def _pass(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         length = headers.get("content-length")
         if "transfer-encoding" not in headers and length in (None, "0"):
-            await self.app(scope, receive, send)
+            await self._forward(scope, lambda: receive, send)
             return
         busy = self._busy.get(scope["path"])
         if busy is not None and not busy.lets_through(time.monotonic()):
@@ -113,7 +145,23 @@ class Gate:
         announced = int(length) if length is not None and re.fullmatch("[0-9]{1,18}", length) else None
         limits = self._limits or await self._ask(scope)
         async with self._uploads.body(receive, announced, limits) as whole:
-            await self.app(scope, whole, send)
+            await self._forward(scope, whole, send)
+
+    async def _forward(self, scope: Scope, whole: Callable[[], Receive], send: Send) -> None:
+        """To an ingress replica, and to another one if that dies.
+
+        Raises RequestError in the place of what Serve itself would say, as plain text, where none answers.
+        """
+        for _ in range(2):
+            forwarded = Forwarded(whole(), send)
+            await self.app(scope, forwarded.receive, forwarded.send)
+            if forwarded.answered or forwarded.client_left:
+                return
+            if forwarded.status == SERVES_TIMEOUT:
+                raise RequestError(504, "deadline_exceeded", "the service gave no answer in time")
+        raise RequestError(
+            503, "unavailable", "the service has no process that answers; try again later", retry_after_s=1
+        )
 
     async def _ask(self, scope: Scope) -> Limits:
         """What the ingress allows, which each of its answers tells; the defaults where there is none yet."""
@@ -162,6 +210,11 @@ class Gate:
 def _is_passed_on(header: tuple[bytes, bytes]) -> bool:
     name, value = header
     return name.replace(b"_", b"-") not in IGNORED and (name not in TRACING or value.isascii())
+
+
+def _is_own(start: Message) -> bool:
+    """Whether an answer's first message is the ingress's, or Serve's about a path that is not ours."""
+    return start["status"] not in SERVES_OWN or any(name.lower() == LIMITS for name, _ in start["headers"])
 
 
 def announced(limits: Limits) -> bytes:

@@ -1,10 +1,10 @@
 """Bodies on their way in: read whole before anything waits for them, within limits of size, time and memory."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
@@ -16,7 +16,7 @@ from serve_app.limits import Limits
 @dataclass(eq=False, slots=True)
 class _Upload:
     timer: asyncio.Timeout
-    chunks: deque[bytes] = field(default_factory=deque)
+    chunks: list[bytes] = field(default_factory=list)
     size: int = 0
     gave_way: bool = False
 
@@ -30,8 +30,10 @@ class Uploads:
         self._arriving: dict[_Upload, None] = {}
 
     @asynccontextmanager
-    async def body(self, receive: Receive, announced: int | None, limits: Limits) -> AsyncIterator[Receive]:
-        """A ``receive`` that gives the whole body, and then what follows it.
+    async def body(
+        self, receive: Receive, announced: int | None, limits: Limits
+    ) -> AsyncIterator[Callable[[], Receive]]:
+        """Makes a ``receive`` that gives the whole body, and then what follows it, as often as it is called.
 
         Raises RequestError 413 as soon as the body is over its limit, 408 if it takes too long, 503 if too many are
         there already; ClientDisconnect if the client leaves.
@@ -41,7 +43,7 @@ class Uploads:
         upload = _Upload(asyncio.timeout(limits.upload_timeout_s))
         try:
             await self._read(upload, receive, limits)
-            yield _replayed(upload.chunks, receive)
+            yield partial(_replayed, upload.chunks, receive)
         finally:
             self.held -= upload.size
 
@@ -88,16 +90,16 @@ def _too_many_bytes() -> RequestError:
     return RequestError(503, "overloaded", "the service holds as many bytes of bodies as it may", retry_after_s=1)
 
 
-def _replayed(chunks: deque[bytes], receive: Receive) -> Receive:
-    """Gives the chunks, each freed as it is taken, then whatever ``receive`` gives."""
-    ended = False
+def _replayed(chunks: list[bytes], receive: Receive) -> Receive:
+    """Gives the chunks, then whatever ``receive`` gives."""
+    given = 0
 
     async def replay() -> Message:
-        nonlocal ended
-        if ended:
+        nonlocal given
+        if given >= max(1, len(chunks)):
             return await receive()
-        chunk = chunks.popleft() if chunks else b""
-        ended = not chunks
-        return {"type": "http.request", "body": chunk, "more_body": not ended}
+        chunk = chunks[given] if chunks else b""
+        given += 1
+        return {"type": "http.request", "body": chunk, "more_body": given < len(chunks)}
 
     return replay

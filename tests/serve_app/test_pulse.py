@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from serve_app.pulse import GIVEN_UP_AFTER_S, SILENCE_S, Pulse
+from serve_app.pulse import SILENCE_S, Pulse
+
+PATIENCE_S = 15.0
 
 
 class Replicas:
@@ -40,7 +42,7 @@ def given_up() -> asyncio.Event:
 
 @pytest.fixture
 async def pulse(replicas: Replicas, clock: list[float], given_up: asyncio.Event) -> AsyncIterator[Pulse]:
-    made = Pulse(replicas, given_up.set, lambda: clock[0])
+    made = Pulse(replicas, PATIENCE_S, given_up.set, lambda: clock[0])
     yield made
     if made._asking is not None:
         made._asking.cancel()
@@ -91,7 +93,7 @@ async def test_a_lost_replica_is_known_at_once_and_the_next_answer_mends_it(
 
 async def test_a_branch_that_was_never_heard_is_given_up_in_time(pulse: Pulse, clock: list[float]) -> None:
     pulse.start()
-    clock[0] += GIVEN_UP_AFTER_S - 1
+    clock[0] += PATIENCE_S - 1
     assert not pulse.silent
     clock[0] += 1
     assert pulse.silent
@@ -110,7 +112,7 @@ async def test_a_lost_replica_is_waited_for(
     assert not pulse.alive
     assert not pulse.silent
     assert not given_up.is_set()
-    clock[0] += GIVEN_UP_AFTER_S
+    clock[0] += PATIENCE_S
     await asked(replicas)
     assert pulse.silent
     assert given_up.is_set()

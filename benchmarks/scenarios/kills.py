@@ -1,0 +1,108 @@
+"""Processes that are killed, as the kernel kills for want of memory, under a steady load."""
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from benchmarks import processes
+from benchmarks.scenarios.service import Seen, Service
+
+RATE = 2.0
+"""Photos a second, whatever becomes of them."""
+SECONDS = 30
+KILLED_AFTER_S = 5.0
+REPLACED_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """One photo's end; both times are seconds since the load began."""
+
+    asked: float
+    ended: float
+    status: int
+    """0 where there was no answer."""
+
+
+async def steady(service: Service, kill: str) -> tuple[list[Ended], float]:
+    """RATE photos a second, and a process of this title killed meanwhile; what came of them, and when it was killed."""
+    start = time.monotonic()
+    ends: list[Ended] = []
+
+    async def photo(number: int) -> None:
+        await asyncio.sleep(number / RATE)
+        asked = time.monotonic() - start
+        status, _, _ = await service.ask()
+        ends.append(Ended(asked, time.monotonic() - start, status))
+
+    async def killer() -> float:
+        await asyncio.sleep(KILLED_AFTER_S)
+        os.kill(find(service, kill), signal.SIGKILL)
+        return time.monotonic() - start
+
+    killed = asyncio.create_task(killer())
+    await asyncio.gather(*(photo(number) for number in range(int(RATE * SECONDS))))
+    at = await killed
+    await replaced(service, kill)
+    return sorted(ends, key=lambda each: each.asked), at
+
+
+def find(service: Service, title: str) -> int:
+    """The process of the service with this title."""
+    titles = processes.titles(processes.trees([service.root]))
+    found = [pid for pid, name in titles.items() if name.endswith(title)]
+    if not found:
+        raise RuntimeError(f"no process {title} below {service.root}: {sorted(set(titles.values()))}")
+    return found[0]
+
+
+async def replaced(service: Service, title: str) -> None:
+    """Wait until there is another one and the service is ready again."""
+    end = time.monotonic() + REPLACED_WITHIN_S
+    while time.monotonic() < end:
+        await asyncio.sleep(1)
+        titles = processes.titles(processes.trees([service.root])).values()
+        status, _, _ = await service.ask()
+        if status == 200 and any(name.endswith(title) for name in titles):
+            return
+    raise RuntimeError(f"{title} was not replaced within {REPLACED_WITHIN_S:.0f} s")
+
+
+async def loses_nothing(service: Service, title: str) -> Seen:
+    """Kill and count."""
+    ends, _ = await steady(service, title)
+    statuses = Counter(each.status for each in ends)
+    worst = max(each.ended - each.asked for each in ends)
+    return Seen(set(statuses) == {200}, f"{dict(statuses)} of {len(ends)}, the slowest in {worst:.1f} s")
+
+
+async def kill_mask_detection(service: Service) -> Seen:
+    """kill -9 of the mask detection replica: every photo is answered."""
+    return await loses_nothing(service, "MaskDetection")
+
+
+async def kill_instance_segmentation(service: Service) -> Seen:
+    """kill -9 of the instance segmentation replica: every photo is answered."""
+    return await loses_nothing(service, "InstanceSegmentation")
+
+
+async def kill_ingress(service: Service) -> Seen:
+    """kill -9 of the ingress replica: every photo is answered."""
+    return await loses_nothing(service, "Ingress")
+
+
+async def kill_controller(service: Service) -> Seen:
+    """kill -9 of Serve's controller: every photo is answered."""
+    return await loses_nothing(service, "ServeController")
+
+
+async def kill_proxy(service: Service) -> Seen:
+    """kill -9 of Serve's proxy: photos are answered again within 10 s."""
+    ends, at = await steady(service, "ProxyActor")
+    failed = [each for each in ends if each.status != 200]
+    last = max((each.asked for each in failed), default=at)
+    back = min((each.ended for each in ends if each.status == 200 and each.asked > last), default=float("inf")) - at
+    return Seen(back < 10, f"{len(failed)} of {len(ends)} failed, back after {back:.1f} s")
