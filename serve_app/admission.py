@@ -29,11 +29,14 @@ DECODE = "decode"
 """The stage that every image passes, whatever its tasks."""
 
 
+OVERLOADED = "the service has as many images waiting as it can answer in time; try again later"
+
+
 class Overloaded(Exception):
     """A request that could not be answered in time."""
 
     def __init__(self, retry_after_s: float, interval_s: float) -> None:
-        super().__init__("the service has as many images waiting as it can answer in time; try again later")
+        super().__init__(OVERLOADED)
         self.retry_after_s = max(1, math.ceil(retry_after_s))
         """When there should be room: the images ahead answered, and those that were told so earlier."""
         self.interval_s = interval_s

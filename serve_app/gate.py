@@ -3,12 +3,16 @@
 from starlette.middleware import Middleware
 from uvicorn.config import HTTP_PROTOCOLS
 
+from serve_app.grpc.gate import Gate as CallGate
 from serve_app.grpc.listening import listen_as_configured
 from serve_app.grpc.reflection import describe
 from serve_app.http.gate import Gate
 from serve_app.protocols.open_inference.protos import open_inference_pb2
 from serve_app.protocols.tf_serving.protos import tensorflow_serving_pb2
 from serve_app.refusals import write_refusal
+
+LIVE = "/inference.GRPCInferenceService/ServerLive"
+"""Whether a process lives is no question to another one."""
 
 
 def middlewares() -> list[Middleware]:
@@ -19,7 +23,8 @@ def middlewares() -> list[Middleware]:
     where the environment says, and describe our services to who asks.
     """
     HTTP_PROTOCOLS["auto"] = HTTP_PROTOCOLS["h11"]
-    listen_as_configured()
+    own_answers = {LIVE: open_inference_pb2.ServerLiveResponse(live=True).SerializeToString()}
+    listen_as_configured(lambda server: CallGate(own_answers).install(server))
     for file in (open_inference_pb2.DESCRIPTOR, tensorflow_serving_pb2.DESCRIPTOR):
         describe(file)
     return [Middleware(Gate, write_refusal=write_refusal)]

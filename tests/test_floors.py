@@ -35,6 +35,7 @@ FLOORS: dict[str, set[str]] = {
         "serve_app.traceparent",
         "serve_app.pace",
         "serve_app.admission",
+        "serve_app.overloads",
         "serve_app.pulse",
         "serve_app.breaker",
         "serve_app.people",

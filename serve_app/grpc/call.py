@@ -6,7 +6,7 @@ import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import grpc  # type: ignore[import-untyped]
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -15,7 +15,9 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from serve_app.admission import Overloaded
-from serve_app.pipeline import Failure
+
+if TYPE_CHECKING:  # Serve's proxies import this module, and need none of the pipeline
+    from serve_app.pipeline import Failure
 
 logger = logging.getLogger("ray.serve")
 
@@ -31,6 +33,9 @@ CODE_OF_FAILURE = {
 }
 RETRIED = ("overloaded", "unavailable")
 """Failures after which a client may come again in a second."""
+PUSHBACK = "grpc-retry-pushback-ms"
+BUSY = "x-maskgraph-busy"
+"""Trailing metadata by which an ingress tells the gate of an overload; it does not leave the service."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -49,11 +54,19 @@ class GrpcContext(Protocol):
 class CallRefused(Exception):
     """A call that gets no answer: its gRPC code, what the client is told, and when it may come again."""
 
-    def __init__(self, code: grpc.StatusCode, details: str, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        code: grpc.StatusCode,
+        details: str,
+        retry_after_s: float | None = None,
+        interval_s: float | None = None,
+    ) -> None:
         super().__init__(code, details)
         self.code = code
         self.details = details
         self.retry_after_s = retry_after_s
+        self.interval_s = interval_s
+        """Of an overload: how often room for one image comes, which the gate is told."""
 
     def write_to(self, context: GrpcContext) -> None:
         """Set code, details, and what retrying clients read.
@@ -67,10 +80,13 @@ class CallRefused(Exception):
         packed = AnyMessage()
         packed.Pack(RetryInfo(retry_delay=Duration(seconds=math.ceil(self.retry_after_s))))
         status = Status(code=self.code.value[0], message=self.details, details=[packed])
-        milliseconds = str(math.ceil(self.retry_after_s * 1000))
-        context.set_trailing_metadata(
-            [("grpc-status-details-bin", status.SerializeToString()), ("grpc-retry-pushback-ms", milliseconds)]
-        )
+        trailing: list[tuple[str, str | bytes]] = [
+            ("grpc-status-details-bin", status.SerializeToString()),
+            (PUSHBACK, str(math.ceil(self.retry_after_s * 1000))),
+        ]
+        if self.interval_s is not None:
+            trailing.append((BUSY, f"{self.interval_s:.4f}"))
+        context.set_trailing_metadata(trailing)
 
 
 @contextmanager
@@ -82,7 +98,9 @@ def refusals(context: GrpcContext) -> Iterator[None]:
         refusal.write_to(context)
         raise
     except Overloaded as overloaded:
-        full = CallRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, str(overloaded), overloaded.retry_after_s)
+        full = CallRefused(
+            grpc.StatusCode.RESOURCE_EXHAUSTED, str(overloaded), overloaded.retry_after_s, overloaded.interval_s
+        )
         full.write_to(context)
         raise full from None
     except Exception:
@@ -97,7 +115,7 @@ def invalid(details: str) -> CallRefused:
     return CallRefused(grpc.StatusCode.INVALID_ARGUMENT, details)
 
 
-def refuse_failures(failures: Sequence[Sequence[Failure]]) -> None:
+def refuse_failures(failures: Sequence[Sequence["Failure"]]) -> None:
     """Raise CallRefused for the worst failure of a request's images, if there is one."""
     found = [(failure, index) for index, of_image in enumerate(failures) for failure in of_image]
     if found:

@@ -4,6 +4,7 @@ Three environment variables say it, which ``controller_options`` gives to each p
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,19 @@ KEY = "MASKGRAPH_GRPC_KEY"
 """PEM file of the certificate's private key."""
 
 
-def listen_as_configured() -> None:
-    """For every gRPC server of Serve that this process starts from now on.
+def listen_as_configured(prepare: Callable[[Any], None]) -> None:
+    """For every gRPC server of Serve that this process starts from now on; ``prepare`` is given each, still empty.
 
     Raises RuntimeError where this Ray adds addresses in another place: no start is better than a port open unasked.
     """
     if not hasattr(default_impl, "add_grpc_address"):
         raise RuntimeError("this version of Ray leaves no way to say where gRPC listens; see docs/decisions.md")
-    default_impl.add_grpc_address = add_address  # type: ignore[assignment]
+
+    def add_grpc_address(server: Any, address: str) -> None:
+        prepare(server)
+        add_address(server, address)
+
+    default_impl.add_grpc_address = add_grpc_address  # type: ignore[assignment]
 
 
 def add_address(server: Any, address: str) -> None:

@@ -9,17 +9,18 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve_app.admission import OVERLOADED
 from serve_app.http.errors import BUSY, RequestError
 from serve_app.http.request_id import well_formed_or_new
 from serve_app.http.uploads import Uploads
 from serve_app.limits import Limits
+from serve_app.overloads import Overloads
 
 ARRIVED = b"x-maskgraph-arrived"
 """Tells the ingress when a request came: wall clock, seconds since the epoch."""
@@ -43,28 +44,8 @@ SERVES_TIMEOUT = 408
 SERVES_OWN = (SERVES_TIMEOUT, 500, 503)
 """Statuses of answers that Serve gives in the place of a replica; those of the ingress tell the limits."""
 ASKED_WITHIN_S = 5.0
-MEMORY_OF_BUSY_S = 1.0
-MOST_PATHS = 64
 
 Headers_ = Iterable[tuple[bytes, bytes]]
-
-
-@dataclass(slots=True)
-class Busy:
-    """An overload that the ingress told of. Some requests are let through all the same, to learn when it ends."""
-
-    retry_after_s: int
-    interval_s: float
-    """Between two that are let through: half of what one takes to be answered, so that no room stays empty."""
-    until: float
-    next_pass: float
-
-    def lets_through(self, now: float) -> bool:
-        """Whether the ingress is to decide about this one."""
-        if self.next_pass <= now < self.until:
-            self.next_pass = now + self.interval_s
-            return True
-        return now >= self.until
 
 
 class Forwarded:
@@ -107,7 +88,7 @@ class Gate:
         self._announced_limits = b""
         self._asking = asyncio.Lock()
         self._ask_again = 0.0
-        self._busy: dict[str, Busy] = {}
+        self._overloads = Overloads()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -138,10 +119,9 @@ class Gate:
         if "transfer-encoding" not in headers and length in (None, "0"):
             await self._forward(scope, lambda: receive, send)
             return
-        busy = self._busy.get(scope["path"])
-        if busy is not None and not busy.lets_through(time.monotonic()):
-            message = "the service has as many images waiting as it can answer in time; try again later"
-            raise RequestError(503, "overloaded", message, retry_after_s=busy.retry_after_s)
+        retry_after_s = self._overloads.retry_after_s(scope["path"])
+        if retry_after_s is not None:
+            raise RequestError(503, "overloaded", OVERLOADED, retry_after_s=retry_after_s)
         announced = int(length) if length is not None and re.fullmatch("[0-9]{1,18}", length) else None
         limits = self._limits or await self._ask(scope)
         async with self._uploads.body(receive, announced, limits) as whole:
@@ -196,15 +176,9 @@ class Gate:
             self._announced_limits = told[LIMITS]
             self._limits = _read_limits(told[LIMITS])
         if BUSY.encode() in told:
-            self._remember(path, float(told[BUSY.encode()]), dict(rest))
+            retry_after_s = int(dict(rest).get(b"retry-after", b"1"))
+            self._overloads.remember(path, retry_after_s, float(told[BUSY.encode()]))
         return [*rest, (REQUEST_ID, request_id.encode())]
-
-    def _remember(self, path: str, interval_s: float, headers: dict[bytes, bytes]) -> None:
-        if len(self._busy) >= MOST_PATHS:
-            self._busy.clear()
-        now = time.monotonic()
-        retry_after_s = int(headers.get(b"retry-after", b"1"))
-        self._busy[path] = Busy(retry_after_s, interval_s / 2, now + MEMORY_OF_BUSY_S, now + interval_s / 2)
 
 
 def _is_passed_on(header: tuple[bytes, bytes]) -> bool:

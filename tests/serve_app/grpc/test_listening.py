@@ -62,7 +62,7 @@ def test_tls(server: grpc.Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def test_a_ray_that_adds_addresses_elsewhere_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(default_impl, "add_grpc_address")
     with pytest.raises(RuntimeError, match="Ray"):
-        listen_as_configured()
+        listen_as_configured(lambda server: None)
 
 
 def test_half_a_pair_of_files_stops_the_start(server: grpc.Server, monkeypatch: pytest.MonkeyPatch) -> None:

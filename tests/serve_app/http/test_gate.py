@@ -300,7 +300,7 @@ async def test_the_ingress_and_the_gate_refuse_alike(
         raise pipeline.admission._overloaded(("decode",), 1, 3.0)
 
     monkeypatch.setattr(pipeline.admission, "check", refuse)
-    monkeypatch.setattr("serve_app.http.gate.MEMORY_OF_BUSY_S", 60.0)
+    monkeypatch.setattr("serve_app.overloads.MEMORY_S", 60.0)
     kind = "multipart/form-data; boundary=x" if "image" in path else "application/json"
     async with client_of(Gate(app, write_refusal)) as client:
         own, gates = [await client.post(path, content=b"{}", headers={"Content-Type": kind}) for _ in range(2)]

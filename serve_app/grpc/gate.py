@@ -1,0 +1,77 @@
+"""What stands before Serve in its gRPC servers: the proxies'; with HAProxy, the ingress replicas'.
+
+As http/gate.py does for HTTP, it tells an overload on without asking the ingress again, and bounds the bytes that wait.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+from ray.serve._private.proxy_request_response import gRPCStreamingType
+
+from serve_app.admission import OVERLOADED
+from serve_app.grpc.call import BUSY, PUSHBACK, CallRefused
+from serve_app.limits import Limits
+from serve_app.overloads import Overloads
+
+MOST_BYTES = Limits().bytes_in_flight
+Handler = Callable[[Any, Any], Awaitable[bytes]]
+
+
+class Gate:
+    """Of one gRPC server."""
+
+    def __init__(self, own_answers: Mapping[str, bytes], most_bytes: int = MOST_BYTES) -> None:
+        """own_answers: messages that are sent without asking anybody, by method; most_bytes: of all that wait."""
+        self._own_answers = own_answers
+        self._most_bytes = most_bytes
+        self._held = 0
+        self._overloads = Overloads()
+
+    def install(self, server: Any) -> None:
+        """In a server of Serve, before services are added to it."""
+        factory = server.service_handler_factory
+
+        def guarded_factory(service_method: str, streaming_type: gRPCStreamingType) -> Any:
+            handler = factory(service_method=service_method, streaming_type=streaming_type)
+            is_unary = streaming_type is gRPCStreamingType.UNARY_UNARY
+            return self.guarded(service_method, handler) if is_unary else handler
+
+        server.service_handler_factory = guarded_factory
+
+    def guarded(self, method: str, handler: Handler) -> Handler:
+        """A handler of one of Serve's methods, or of ours, whose requests are bytes."""
+
+        async def call(request: Any, context: Any) -> bytes:
+            if method in self._own_answers:
+                return self._own_answers[method]
+            if not isinstance(request, bytes):
+                return await handler(request, context)
+            refusal = self._refusal(method, len(request))
+            if refusal is not None:
+                refusal.write_to(context)
+                return b""
+            self._held += len(request)
+            try:
+                answer = await handler(request, context)
+            finally:
+                self._held -= len(request)
+            self._learn(method, context)
+            return answer
+
+        return call
+
+    def _refusal(self, method: str, size: int) -> CallRefused | None:
+        retry_after_s = self._overloads.retry_after_s(method)
+        if retry_after_s is not None:
+            return CallRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, OVERLOADED, retry_after_s)
+        if self._held and self._held + size > self._most_bytes:
+            full = "the service holds as many bytes of requests as it may"
+            return CallRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, full, 1)
+        return None
+
+    def _learn(self, method: str, context: Any) -> None:
+        told = dict(context.trailing_metadata() or ())
+        if BUSY in told:
+            self._overloads.remember(method, int(told[PUSHBACK]) // 1000, float(told[BUSY]))
+            context.set_trailing_metadata([pair for pair in context.trailing_metadata() if pair[0] != BUSY])

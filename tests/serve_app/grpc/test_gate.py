@@ -1,0 +1,128 @@
+"""The gate before Serve's gRPC methods, over handlers that the tests write."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+from ray.serve._private.proxy_request_response import gRPCStreamingType
+
+from serve_app.admission import Overloaded
+from serve_app.grpc.call import BUSY, PUSHBACK, CallRefused, refusals
+from serve_app.grpc.gate import Gate
+
+INFER, LIVE = "/inference.GRPCInferenceService/ModelInfer", "/inference.GRPCInferenceService/ServerLive"
+
+
+class Context:
+    """As much of a call's context as the gate and the refusals use."""
+
+    def __init__(self) -> None:
+        self.code: grpc.StatusCode | None = None
+        self.trailing: tuple[tuple[str, str | bytes], ...] = ()
+
+    def set_code(self, code: grpc.StatusCode) -> None:
+        self.code = code
+
+    def set_details(self, details: str) -> None:
+        self.details = details
+
+    def set_trailing_metadata(self, trailing: list[tuple[str, str | bytes]]) -> None:
+        self.trailing = tuple(trailing)
+
+    def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        return self.trailing
+
+    @property
+    def retry_after_s(self) -> int:
+        status = Status.FromString(dict(self.trailing)["grpc-status-details-bin"])
+        info = RetryInfo()
+        assert status.details[0].Unpack(info)
+        return int(info.retry_delay.seconds)
+
+
+class Ingress:
+    """Answers, or is overloaded, or waits."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.overloaded = False
+        self.gate: asyncio.Event | None = None
+
+    async def __call__(self, request: Any, context: Any) -> bytes:
+        self.calls += 1
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.overloaded:
+            try:
+                with refusals(context):
+                    raise Overloaded(7.0, 60.0)
+            except CallRefused:
+                return b""
+        return b"answer"
+
+
+@pytest.fixture
+def ingress() -> Ingress:
+    return Ingress()
+
+
+async def test_an_overload_is_told_on_without_asking_the_ingress(ingress: Ingress) -> None:
+    call = Gate({}).guarded(INFER, ingress)
+    assert await call(b"photo", Context()) == b"answer"
+    ingress.overloaded = True
+    for _ in range(3):
+        context = Context()
+        assert await call(b"photo", context) == b""
+        assert context.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert context.retry_after_s == 7
+        assert dict(context.trailing)[PUSHBACK] == "7000"
+        assert BUSY not in dict(context.trailing)
+    assert ingress.calls == 2
+
+
+async def test_an_overload_of_one_method_is_none_of_another(ingress: Ingress) -> None:
+    gate = Gate({})
+    ingress.overloaded = True
+    await gate.guarded(INFER, ingress)(b"photo", Context())
+    ingress.overloaded = False
+    assert await gate.guarded("/grpc.health.v1.Health/Check", ingress)(b"", Context()) == b"answer"
+
+
+async def test_the_bytes_that_wait_are_bounded(ingress: Ingress) -> None:
+    call = Gate({}, most_bytes=1000).guarded(INFER, ingress)
+    ingress.gate = asyncio.Event()
+    waiting = asyncio.create_task(call(b"x" * 900, Context()))
+    await asyncio.sleep(0)
+    context = Context()
+    assert await call(b"x" * 101, context) == b""
+    assert context.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert context.retry_after_s == 1
+    small = asyncio.create_task(call(b"x" * 100, Context()))
+    await asyncio.sleep(0)
+    ingress.gate.set()
+    assert [await waiting, await small] == [b"answer"] * 2
+    assert await call(b"x" * 2000, Context()) == b"answer"  # alone, one message may be larger
+
+
+async def test_whether_it_lives_needs_no_ingress(ingress: Ingress) -> None:
+    assert await Gate({LIVE: b"live"}).guarded(LIVE, ingress)(b"", Context()) == b"live"
+    assert ingress.calls == 0
+
+
+async def test_services_of_serve_itself_pass(ingress: Ingress) -> None:
+    assert await Gate({}).guarded("/ray.serve.RayServeAPIService/Healthz", ingress)(object(), Context()) == b"answer"
+
+
+def test_streams_are_left_alone(ingress: Ingress) -> None:
+    class Server:
+        @staticmethod
+        def service_handler_factory(service_method: str, streaming_type: gRPCStreamingType) -> Ingress:
+            return ingress
+
+    Gate({}).install(Server)
+    for kind in gRPCStreamingType:
+        made = Server.service_handler_factory(service_method=INFER, streaming_type=kind)
+        assert (made is ingress) == (kind is not gRPCStreamingType.UNARY_UNARY)
