@@ -117,7 +117,7 @@ def read_answer(answer: Mapping[str, Any]) -> list[Analysis]:
     """The photos of an answer of ``POST /analyze`` with RLE masks or none. Raises ServiceFault for anything else."""
     try:
         return [_analysis(image, answer) for image in answer["images"]]
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         message = f"this is no answer of Maskgraph, or of a version that is not known here: {error!r}"
         raise ServiceFault(message, "not_maskgraph") from error
 

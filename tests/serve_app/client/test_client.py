@@ -10,8 +10,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
-from serve_app.api_keys import ApiKeys
+from serve_app.api_keys import ApiKeys, KeyEntry, digest
 from serve_app.client import (
     AsyncClient,
     BadRequest,
@@ -129,11 +131,27 @@ def test_an_api_key(pipeline: Pipeline, photo: bytes) -> None:
     assert caught.value.status == 401
 
 
-def test_connections_are_kept(blocking: Client, photo: bytes) -> None:
-    before = [blocking.analyze(photo) for _ in range(3)]
-    assert len(before) == 3
-    pool = blocking._http._transport._pool  # type: ignore[attr-defined]
-    assert len(pool.connections) == 1
+def test_a_key_that_asks_for_too_much_is_told_when_to_come_back(pipeline: Pipeline, photo: bytes) -> None:
+    keys = ApiKeys([KeyEntry(name="me", sha256=digest(b"key"), requests_per_s=0.01)])
+    with serving(create_app(pipeline, LIMITS, [native.routes], keys)) as url, Client(url, api_key="key") as client:
+        assert client.analyze(photo).faces
+        with pytest.raises(Overloaded, match=r"the key of me may send 0\.01 requests a second") as caught:
+            client.analyze(photo)
+    assert (caught.value.status, caught.value.code) == (429, "too_many_requests")
+    assert 90 <= (caught.value.retry_after_s or 0) <= 100
+
+
+def test_connections_are_kept(app: FastAPI, photo: bytes) -> None:
+    peers = set()
+
+    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+        peers.add(scope["client"])
+        await app(scope, receive, send)
+
+    with serving(watched) as url, Client(url) as client:
+        for _ in range(3):
+            client.analyze(photo)
+    assert len(peers) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,11 @@
+import contextlib
+from typing import Any
+
 import httpx
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from pycocotools import mask as coco
@@ -9,6 +13,7 @@ from pycocotools import mask as coco
 from serve_app.client import AsyncClient, Box, Instance, ServiceFault, read_answer
 from tests.serve_app.client.conftest import EMPTY
 
+FIELDS = ("label", "label_id", "score", "box", "left", "top", "right", "bottom", "instance", "face", "mask", "code")
 NO_MASK = Instance(0, "person", 0.9, Box(0, 0, 2, 2), 4, None)
 
 
@@ -61,6 +66,19 @@ def test_an_answer_without_masks_says_so() -> None:
     for ask in (lambda: NO_MASK.mask, NO_MASK.polygon):
         with pytest.raises(ValueError, match="masks=False"):
             ask()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=6),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*EMPTY["images"][0], "objects", "annotated"]), JSON))
+def test_any_json_is_read_or_refused(image: dict[str, Any]) -> None:
+    with contextlib.suppress(ServiceFault):
+        read_answer({**EMPTY, "images": [{**EMPTY["images"][0], **image}]})
 
 
 def test_an_answer_of_another_kind() -> None:
