@@ -18,7 +18,8 @@ check: .venv/tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/maskgraph check serve_config.yaml $(wildcard configs/*.yaml)
+	$(BIN)/maskgraph check serve_config.yaml configs/gpu.yaml configs/paddlehub.yaml
+	$(BIN)/maskgraph check --elsewhere configs/cluster_app.yaml configs/rayservice.yaml
 
 format: .venv/tests
 	$(BIN)/ruff check --fix .

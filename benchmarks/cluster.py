@@ -1,0 +1,185 @@
+"""What clients notice while a cluster of two nodes changes: ``python -m benchmarks.cluster``.
+
+Two nodes of Ray on this machine, with token authentication as Ray sets it up: ``serve deploy``, a threshold changed in
+place, a rolling redeploy, and a node that is lost and comes back, each under a steady load of which every answer counts.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from copy import deepcopy
+from pathlib import Path
+from typing import Annotated, Any
+
+import aiohttp
+import orjson
+import typer
+import yaml
+
+from benchmarks.lineup import CONFIG, free_port
+from benchmarks.loadgen import http_session
+from benchmarks.photos import photo
+
+PER_NODE = 2
+"""CPUs that each node says it has."""
+READY_S = 300.0
+
+
+class Watch:
+    """A steady load, and what became of it in each phase."""
+
+    def __init__(self, url: str, picture: bytes, every_s: float) -> None:
+        self.url, self.picture, self.every_s = url, picture, every_s
+        self.phase = ""
+        self.answers: dict[str, Counter[str]] = {}
+        self.slowest_s: dict[str, float] = {}
+        self.instances = 0
+        """In the last answer."""
+
+    async def ask(self, session: aiohttp.ClientSession) -> None:
+        phase, began = self.phase, time.monotonic()
+        try:
+            async with session.post(self.url, data=self.picture, headers={"Content-Type": "image/jpeg"}) as answer:
+                body = await answer.read()
+                kind = f"{answer.status}"
+                if answer.status == 200:
+                    (image,) = orjson.loads(body)["images"]
+                    self.instances = len(image["instances"])
+                    kind += "".join(f" without {error['task']}" for error in image["errors"])
+        except (aiohttp.ClientError, TimeoutError) as error:
+            kind = type(error).__name__
+        self.answers.setdefault(phase, Counter())[kind] += 1
+        self.slowest_s[phase] = max(self.slowest_s.get(phase, 0.0), time.monotonic() - began)
+
+    async def run(self) -> None:
+        """Until it is cancelled, when it still waits for what it has asked."""
+        async with http_session() as session, asyncio.TaskGroup() as asked:
+            with suppress(asyncio.CancelledError):
+                while True:
+                    asked.create_task(self.ask(session))
+                    await asyncio.sleep(self.every_s)
+
+
+class Demo:
+    """The cluster, its config, and its clients' commands."""
+
+    def __init__(self, folder: Path) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.folder = folder
+        self.dashboard = free_port(8365)
+        head = {"num_cpus": PER_NODE, "include_dashboard": True, "dashboard_port": self.dashboard}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.second = self.cluster.add_node(num_cpus=PER_NODE)
+        self.config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+        self.config["http_options"]["port"] = self.port = free_port(8100)
+        self.config["grpc_options"]["port"] = free_port(9100)
+        for deployment in self.config["applications"][0]["deployments"]:
+            deployment |= {"num_replicas": 2, "max_replicas_per_node": 1}
+        self.config["applications"][0]["args"]["threads"] = 1
+
+    def serve(self, *words: str, token: bool = True) -> subprocess.CompletedProcess[str]:
+        """Ray's command of another shell, which has the token's mode or has not."""
+        environment = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+        environment["RAY_AUTH_MODE"] = "token" if token else "disabled"
+        command = [str(Path(sys.executable).with_name("serve")), *words, f"--address=http://127.0.0.1:{self.dashboard}"]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    def deploy(self) -> None:
+        file = self.folder / "app.yaml"
+        file.write_text(yaml.safe_dump(self.config), encoding="utf-8")
+        done = self.serve("deploy", str(file))
+        if done.returncode:
+            sys.exit(done.stderr)
+
+    def replicas(self) -> list[dict[str, Any]]:
+        """Of all deployments, as Serve says."""
+        status = yaml.safe_load(self.serve("status").stdout) or {}
+        application = status.get("applications", {}).get("maskgraph", {})
+        return [{"name": name, **each} for name, each in application.get("deployments", {}).items()]
+
+    def settled(self) -> bool:
+        """Whether every deployment has the replicas that it should, and none starts or stops."""
+        found = self.replicas()
+        return bool(found) and all(
+            each["status"] == "HEALTHY" and each["replica_states"] == {"RUNNING": 2} for each in found
+        )
+
+
+async def until(condition: Callable[[], bool]) -> float:
+    """Seconds until it holds."""
+    began = time.monotonic()
+    while time.monotonic() - began < READY_S:
+        if await asyncio.to_thread(condition):
+            return time.monotonic() - began
+        await asyncio.sleep(0.5)
+    sys.exit("not within the time that this script waits")
+
+
+async def show(demo: Demo, every_s: float) -> None:
+    refused = demo.serve("status", token=False)
+    print("without the token:", " ".join((refused.stderr or refused.stdout).split())[-300:])
+    demo.deploy()
+    print(f"serve deploy, with it: two replicas of each on two nodes after {await until(demo.settled):.0f} s")
+    watch = Watch(f"http://127.0.0.1:{demo.port}/analyze", photo(840, 525), every_s)
+    watch.phase = "before"
+    load = asyncio.create_task(watch.run())
+    await asyncio.sleep(10)
+    models = {each["name"]: each for each in demo.config["applications"][0]["deployments"]}
+
+    watch.phase, before = "threshold in place", watch.instances
+    models["InstanceSegmentation"]["user_config"] = {"max_batch_images": 8, "thresholds": {"score_threshold": 0.99}}
+    began = time.monotonic()
+    await asyncio.to_thread(demo.deploy)
+    await until(lambda: watch.instances < before)
+    print(
+        f"threshold 0.99: {before} instances became {watch.instances}, {time.monotonic() - began:.1f} s after the call"
+    )
+    models["InstanceSegmentation"]["user_config"] = {"max_batch_images": 8}
+    await asyncio.to_thread(demo.deploy)
+    await until(demo.settled)
+
+    watch.phase = "rolling redeploy"
+    demo.config["applications"][0]["args"]["engine"] = "eager"
+    demo.config = deepcopy(demo.config)
+    await asyncio.to_thread(demo.deploy)
+    await asyncio.sleep(5)
+    print(f"every replica replaced: {5 + await until(demo.settled):.0f} s")
+
+    watch.phase = "node lost"
+    await asyncio.to_thread(demo.cluster.remove_node, demo.second, False)
+    await asyncio.sleep(20)
+    watch.phase = "node back"
+    demo.second = await asyncio.to_thread(demo.cluster.add_node, num_cpus=PER_NODE)
+    print(f"node lost for 20 s, then another: all replicas again after {await until(demo.settled):.0f} s")
+    watch.phase = "after"
+    await asyncio.sleep(5)
+    load.cancel()
+    await load
+    for phase, counts in watch.answers.items():
+        told = ", ".join(f"{count} x {kind}" for kind, count in counts.items())
+        print(f"{phase}: {told}; slowest {watch.slowest_s[phase]:.1f} s")
+
+
+def main(
+    every_s: Annotated[float, typer.Option(help="A photo is sent so often, whatever became of the others.")] = 0.7,
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token")}
+        (folder / "token").write_text(os.urandom(32).hex())
+        demo = Demo(folder)
+        try:
+            asyncio.run(show(demo, every_s))
+        finally:
+            demo.cluster.shutdown()
+
+
+if __name__ == "__main__":
+    typer.run(main)
