@@ -1,7 +1,7 @@
 """What clients notice while a cluster of two nodes changes: ``python -m benchmarks.cluster``.
 
-Two nodes of Ray on this machine, with token authentication as Ray sets it up: ``serve deploy``, a threshold changed in
-place, a rolling redeploy, and a node that is lost and comes back, each under a steady load of which every answer counts.
+Two nodes of Ray on this machine, with a token: ``serve deploy``, a threshold changed in place, a rolling redeploy, and a
+node that is lost and comes back, each under a steady load of which every answer counts.
 """
 
 import asyncio
@@ -85,9 +85,10 @@ class Demo:
         self.config["applications"][0]["args"]["threads"] = 1
 
     def serve(self, *words: str, token: bool = True) -> subprocess.CompletedProcess[str]:
-        """Ray's command of another shell, which has the token's mode or has not."""
+        """Ray's command of another shell, which says RAY_AUTH_MODE=token or nothing of it."""
         environment = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
-        environment["RAY_AUTH_MODE"] = "token" if token else "disabled"
+        if token:
+            environment["RAY_AUTH_MODE"] = "token"
         command = [str(Path(sys.executable).with_name("serve")), *words, f"--address=http://127.0.0.1:{self.dashboard}"]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
