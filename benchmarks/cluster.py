@@ -1,7 +1,7 @@
 """What clients notice while a cluster of two nodes changes: ``python -m benchmarks.cluster``.
 
-Two nodes of Ray on this machine, with a token: ``serve deploy``, a threshold changed in place, a rolling redeploy, and a
-node that is lost and comes back, each under a steady load of which every answer counts.
+Two nodes of Ray on this machine, with a token: ``serve deploy``, a threshold changed in place, a rolling redeploy, and
+a node that is lost and comes back, each under a steady load of which every answer counts.
 """
 
 import asyncio

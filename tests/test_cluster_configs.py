@@ -32,6 +32,14 @@ def test_the_resource_serves_what_cluster_app_says() -> None:
     assert yaml.safe_load(RESOURCES[0]["spec"]["serveConfigV2"]) == app
 
 
+def test_servers_are_set_as_on_one_machine_but_for_where_they_listen() -> None:
+    ours, gpu = (yaml.safe_load((ROOT / "configs" / name).read_text()) for name in ("cluster_app.yaml", "gpu.yaml"))
+    variables = [each["controller_options"]["runtime_env"]["env_vars"] for each in (ours, gpu)]
+    assert variables[0] == variables[1] | {"MASKGRAPH_GRPC_HOST": "0.0.0.0"}
+    assert ours["grpc_options"] == gpu["grpc_options"]
+    assert ours["http_options"] == gpu["http_options"] | {"host": "0.0.0.0"}
+
+
 def test_the_ingress_runs_on_nodes_that_both_files_label() -> None:
     app = yaml.safe_load(RESOURCES[0]["spec"]["serveConfigV2"])["applications"][0]
     (ingress,) = (each for each in app["deployments"] if each["name"] == "Ingress")
