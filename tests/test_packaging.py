@@ -96,7 +96,7 @@ def test_analyze_runs_on_the_base_install() -> None:
     assert "cannot connect to http://127.0.0.1:9" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [("check", "serve_config.yaml"), ("predict", "README.md"), ("key", "me")])
+@pytest.mark.parametrize("arguments", [("check", "serve_config.yaml"), ("predict", "README.md"), ("doctor",)])
 def test_a_command_that_needs_the_service_names_the_extra_in_one_line(arguments: tuple[str, ...]) -> None:
     done = maskgraph(*arguments)
     assert done.returncode == 1

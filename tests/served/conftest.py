@@ -6,12 +6,17 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
+
+from benchmarks.processes import processes, titles, trees
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # As make serve starts Ray: on loopback only, and behind a token, which here goes with the tests.
@@ -43,38 +48,39 @@ class Addresses:
 
 @pytest.fixture(scope="session")
 def addresses() -> Iterator[Addresses]:
-    """The served graph: embedded weights, every dialect."""
+    """The served graph as maskgraph serve starts it: embedded weights, every dialect."""
     import ray
-    from ray import serve
 
-    from serve_app.app import build
-    from serve_app.settings import Settings
+    from serve_app.commands.serving.addresses import addresses_of
+    from serve_app.commands.serving.follow import Follower
+    from serve_app.commands.serving.session import ray_session
 
+    config = deepcopy(CONFIG)
+    config["http_options"]["port"], config["grpc_options"]["port"] = free_port(), free_port()
+    config["applications"][0]["args"] |= {
+        "max_body_bytes": 16_000_000,
+        "max_pixels": 40_000_000,
+        "timeout_s": 120,
+        "upload_timeout_s": UPLOAD_TIMEOUT_S,
+    }
     # Ray's sockets lie below this folder, and a socket's path may have 107 characters at most.
     folder = tempfile.mkdtemp(prefix="mg", dir="/tmp")
-    port = free_port()
-    ray.init(
-        _temp_dir=folder,
-        include_dashboard=False,
-        num_cpus=8,
-        object_store_memory=150 * 1024 * 1024,
-        log_to_driver=False,
+    small = partial(
+        ray.init, _temp_dir=folder, include_dashboard=False, num_cpus=8, object_store_memory=150 * 1024 * 1024
     )
+    before = set(trees([os.getpid()]))
     try:
-        grpc_port = free_port()
-        serve.start(
-            http_options={"host": "127.0.0.1", "port": port},
-            grpc_options=CONFIG["grpc_options"] | {"port": grpc_port},
-            controller_options=CONFIG["controller_options"],
-        )
-        settings = Settings(
-            max_body_bytes=16_000_000, max_pixels=40_000_000, timeout_s=120, upload_timeout_s=UPLOAD_TIMEOUT_S
-        )
-        serve.run(build(settings), name="maskgraph")
-        yield Addresses(f"http://127.0.0.1:{port}", f"127.0.0.1:{grpc_port}")
-        serve.shutdown()
+        with ExitStack() as stack:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(ray, "init", small)
+                session = stack.enter_context(ray_session(config, verbose=False))
+            found = addresses_of(config)
+            assert found.grpc
+            Follower(session, print).wait_until_ready(found.pages)
+            started = trees([os.getpid()]).keys() - before
+            yield Addresses(found.pages[0].rstrip("/"), found.grpc)
+        assert not titles(started & processes().keys()), "maskgraph serve leaves processes behind"
     finally:
-        ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,5 +1,6 @@
 """What Serve's status says in a line each, for whoever started it."""
 
+import json
 import re
 
 from ray.serve.schema import ServeStatus
@@ -32,12 +33,8 @@ def troubles(status: ServeStatus) -> dict[str, str]:
     found = {}
     for name, application in status.applications.items():
         for deployment, overview in application.deployments.items():
-            if lacking := UNSCHEDULED.search(overview.message):
-                required, available = lacking.groups()
-                found[deployment] = (
-                    f"waits for {required}, and this machine has {available} left: "
-                    "ask for less under ray_actor_options, or for fewer replicas"
-                )
+            if lacking := _lacking(overview.message):
+                found[deployment] = f"waits for {lacking}: ask for less under ray_actor_options, or for fewer replicas"
             elif overview.status == "UNHEALTHY":
                 found[deployment] = f"unhealthy: {cause(overview.message)}"
         if application.status == "UNHEALTHY" and not found.keys() & application.deployments.keys():
@@ -48,6 +45,16 @@ def troubles(status: ServeStatus) -> dict[str, str]:
 def is_running(status: ServeStatus) -> bool:
     """Whether every application runs, and there is one."""
     return bool(status.applications) and all(each.status == "RUNNING" for each in status.applications.values())
+
+
+def _lacking(message: str) -> str:
+    """Resources that a replica waits for and are not left; Serve says what it needs of a slow start, too."""
+    told = UNSCHEDULED.search(message)
+    if told is None:
+        return ""
+    required, available = map(json.loads, told.groups())
+    short = {name: count for name, count in required.items() if count > available.get(name, 0)}
+    return ", ".join(f"{count:g} {name}, of which {available.get(name, 0):g} are left" for name, count in short.items())
 
 
 def cause(message: str) -> str:

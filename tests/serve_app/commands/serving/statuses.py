@@ -28,6 +28,6 @@ WAITING = (
     "Deployment 'MaskDetection' in application 'maskgraph' has 1 replicas that have taken more than 30s to "
     "be scheduled. This may be due to waiting for the cluster to auto-scale or for a runtime environment to be "
     "installed. "
-    "Resources required for each replica: {'CPU': 64.0}, total resources available: {'CPU': 1.0}. "
+    'Resources required for each replica: {"CPU": 64.0, "GPU": 1}, total resources available: {"CPU": 1.0}. '
     "Use `ray status` for more details."
 )

@@ -31,9 +31,13 @@ def test_only_what_runs_whole_is_running() -> None:
 def test_resources_that_the_machine_lacks_are_named_with_the_mend() -> None:
     found = troubles(status("DEPLOYING", MaskDetection=("UPDATING", WAITING)))
     assert found.keys() == {"MaskDetection"}
-    assert "{'CPU': 64.0}" in found["MaskDetection"]
-    assert "{'CPU': 1.0}" in found["MaskDetection"]
+    assert "64 CPU, of which 1 are left, 1 GPU, of which 0 are left" in found["MaskDetection"]
     assert "ray_actor_options" in found["MaskDetection"]
+
+
+def test_a_slow_start_lacks_nothing() -> None:
+    slow = WAITING.replace("64.0", "0.5").replace('"GPU": 1', '"GPU": 0')
+    assert troubles(status("DEPLOYING", MaskDetection=("UPDATING", slow))) == {}
 
 
 def test_an_unhealthy_deployment_is_told_of_once_and_not_as_the_application_too() -> None:
