@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import typer
 import yaml
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
 from rich.console import Console
 
 from serve_app.checking.check import check_file
@@ -17,6 +19,7 @@ from serve_app.commands.check import located
 from serve_app.commands.serving.addresses import Addresses, addresses_of
 from serve_app.commands.serving.follow import Follower, StartFailed
 from serve_app.commands.serving.session import Session, ray_session
+from serve_app.commands.serving.status import cause
 
 
 class Start(Protocol):
@@ -26,7 +29,7 @@ class Start(Protocol):
 
 
 def serve(file: Path, *, verbose: bool, start: Start = ray_session) -> bool:
-    """Serve a config until Ctrl-C or SIGTERM; false if it is wrong or does not start, after saying why on stderr."""
+    """Serve a config until Ctrl-C or SIGTERM; false if it is wrong, or fails, after saying why on stderr."""
     # Another cluster's files and ports are not this machine's.
     looks = [missing_files, missing_gpus, taken_ports] if os.environ.get("RAY_ADDRESS") == "local" else []
     problems = check_file(file, looks)
@@ -54,6 +57,9 @@ def serve(file: Path, *, verbose: bool, start: Start = ray_session) -> bool:
                 say("ending")
     except KeyboardInterrupt:
         say("ended before it had started")
+    except (RayError, RayServeException) as error:
+        say(f"Ray failed: {cause(str(error))}")
+        return False
     return True
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.exceptions import RaySystemError
 from ray.serve.schema import ServeStatus
 
 from serve_app.commands.serving import command, follow
@@ -92,6 +93,21 @@ def test_a_failed_start_says_why_and_ends(
     )
     assert "Traceback" not in said.err
     assert "/logs" in said.err
+    assert session.ended
+
+
+def test_ray_s_own_failure_is_a_line(
+    serve: Serve, session: FakeSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lost(self: FakeSession) -> ServeStatus:
+        raise RaySystemError("the head node is gone")
+
+    monkeypatch.setattr(FakeSession, "status", lost)
+    assert not serve()
+    said = capsys.readouterr().err
+    assert said.startswith("Ray failed: ")
+    assert "the head node is gone" in said
+    assert len(said.splitlines()) == 1
     assert session.ended
 
 
