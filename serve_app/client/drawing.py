@@ -16,7 +16,7 @@ MASK_OPACITY = 0.4
 
 def draw(analysis: "Analysis", photo: Photo, colors: Colors | None) -> Image.Image:
     """See ``Analysis.draw``."""
-    picture = upright(photo, colors)
+    picture = Image.fromarray(np.ascontiguousarray(upright(photo, colors)))
     if picture.size != (analysis.width, analysis.height):
         raise ValueError(
             f"the photo is {picture.width}x{picture.height}, the answer is of one of {analysis.width}x{analysis.height}"

@@ -7,7 +7,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
+
+from deployments.imaging import as_shown
+from deployments.imaging.as_shown import on_white, orientation_of
 
 Colors = Literal["RGB", "BGR"]
 Photo = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
@@ -42,8 +45,8 @@ def photo_file(photo: Photo, colors: Colors | None) -> PhotoFile:
     raise TypeError(f"a photo is a path, bytes, a Pillow image or an array, not {type(photo).__name__}")
 
 
-def upright(photo: Photo, colors: Colors | None) -> Image.Image:
-    """The photo as the service sees it: RGB, turned by its EXIF. Raises as ``photo_file``, and OSError of Pillow."""
+def upright(photo: Photo, colors: Colors | None) -> NDArray[np.uint8]:
+    """The photo as the service sees it, upright RGB [H, W, 3]. Raises as ``photo_file``, and OSError of Pillow."""
     match photo:
         case Image.Image():
             image = photo
@@ -51,11 +54,14 @@ def upright(photo: Photo, colors: Colors | None) -> Image.Image:
             image = _from_pixels(photo, colors)
         case _:
             image = Image.open(BytesIO(photo_file(photo, colors).data))
-    return ImageOps.exif_transpose(image).convert("RGB")
+    image.load()  # of some formats Pillow knows only then which way is up
+    pixels = on_white(image.convert("RGBA")) if image.has_transparency_data else np.asarray(image.convert("RGB"))
+    return as_shown.upright(pixels, orientation_of(image.info.get("exif")))
 
 
 def _from_pixels(pixels: NDArray[Any], colors: Colors | None) -> Image.Image:
-    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
+    planes = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
+    if pixels.dtype != np.uint8 or not planes or pixels.size == 0:
         raise ValueError(f"pixels are uint8 [H, W, 3] or [H, W], not {pixels.dtype} {list(pixels.shape)}")
     if pixels.ndim == 2:
         return Image.fromarray(pixels)
@@ -65,7 +71,7 @@ def _from_pixels(pixels: NDArray[Any], colors: Colors | None) -> Image.Image:
 
 
 def _png(image: Image.Image) -> bytes:
-    image.load()  # of some formats Pillow knows only then which way is up
+    image.load()
     exif = image.info.get("exif", b"")
     written = image if image.mode in PNG_MODES else image.convert("RGB")
     file = BytesIO()

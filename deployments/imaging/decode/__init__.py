@@ -13,10 +13,11 @@ from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from deployments.imaging.as_shown import upright
 from deployments.imaging.decode.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
 from deployments.imaging.decode.heif import HeifPicture
 from deployments.imaging.decode.jpeg import JpegPicture
-from deployments.imaging.decode.picture import ImageHeader, Picture, Pixels, upright
+from deployments.imaging.decode.picture import ImageHeader, Picture, Pixels
 from deployments.imaging.decode.png import PngPicture
 from deployments.imaging.decode.raster import BmpPicture, RasterPicture, TiffPicture
 

@@ -10,9 +10,10 @@ from typing import cast
 import numpy as np
 import simplejpeg  # type: ignore[import-untyped]
 
+from deployments.imaging.as_shown import orientation_of
 from deployments.imaging.decode.errors import UnreadableImage, UnsupportedFormat
 from deployments.imaging.decode.jpeg_stream import EOI, SOI, JpegStream, Scan, read_jpeg
-from deployments.imaging.decode.picture import ImageHeader, Pixels, orientation_of
+from deployments.imaging.decode.picture import ImageHeader, Pixels
 
 MAX_REPAIRED_INTERVALS = 10_000
 PADDING = 9

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngImageFile
 
+from deployments.imaging.as_shown import on_white, orientation_of
 from deployments.imaging.decode.errors import UnreadableImage, UnsupportedFormat
-from deployments.imaging.decode.picture import ImageHeader, Pixels, on_white, orientation_of
+from deployments.imaging.decode.picture import ImageHeader, Pixels
 
 MAX_CHUNKS = 100_000
 

@@ -22,9 +22,10 @@ from PIL.TiffImagePlugin import (
     TiffImageFile,
 )
 
+from deployments.imaging.as_shown import ORIENTATION_TAG, on_white, orientation_of
 from deployments.imaging.decode.errors import ImageTooLarge, UnsupportedFormat
 from deployments.imaging.decode.jpeg import JpegPicture
-from deployments.imaging.decode.picture import ORIENTATION_TAG, ImageHeader, Pixels, on_white, orientation_of
+from deployments.imaging.decode.picture import ImageHeader, Pixels
 
 MAX_RLE_BMP_BYTES = 2 * 1024 * 1024
 

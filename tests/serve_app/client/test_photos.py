@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from deployments.imaging.decode import decode
 from serve_app.client.photos import Colors, photo_file, upright
@@ -57,7 +58,8 @@ def test_the_colour_order_of_an_array_must_be_stated(colors: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "pixels", [PIXELS / 255, PIXELS[..., :2], PIXELS.astype(np.uint16), PIXELS[None], np.dstack([PIXELS, PIXELS])]
+    "pixels",
+    [PIXELS / 255, PIXELS[..., :2], PIXELS.astype(np.uint16), PIXELS[None], np.dstack([PIXELS, PIXELS]), PIXELS[:0]],
 )
 def test_other_arrays_are_refused(pixels: NDArray[Any]) -> None:
     with pytest.raises(ValueError, match=r"pixels are uint8 \[H, W, 3\] or \[H, W\], not"):
@@ -79,8 +81,8 @@ def test_a_file_its_bytes_and_its_pillow_image_are_one_photo(orientation: int, t
     with Image.open(path) as image:
         assert photo_file(image, None).name == "turned.jpg"
         np.testing.assert_allclose(seen(image).astype(int), by_file, atol=2)  # two JPEG decoders
-        np.testing.assert_array_equal(np.asarray(upright(image, None)), seen(image))
-    np.testing.assert_array_equal(np.asarray(upright(data, None)), np.asarray(upright(path, None)))
+        np.testing.assert_array_equal(upright(image, None), seen(image))
+    np.testing.assert_array_equal(upright(data, None), upright(path, None))
 
 
 def test_a_pillow_image_that_was_turned_already_stays() -> None:
@@ -93,6 +95,24 @@ def test_a_pillow_image_that_was_turned_already_stays() -> None:
 def test_pillow_images_of_any_mode(mode: str) -> None:
     image = Image.fromarray(PIXELS).convert("L" if mode in ("I;16", "F") else "RGB").convert(mode)
     assert seen(image).shape == (60, 40, 3)
+
+
+@pytest.mark.parametrize("exif", [b"", b"Exif\0\0broken"])
+def test_xmp_turns_nothing_nor_does_broken_exif(exif: bytes) -> None:
+    written = PngInfo()
+    written.add_itxt("XML:com.adobe.xmp", '<rdf:Description tiff:Orientation="6"/>')
+    file = BytesIO()
+    Image.fromarray(PIXELS).save(file, "PNG", pnginfo=written, exif=exif)
+    for photo in (file.getvalue(), Image.open(file)):
+        np.testing.assert_array_equal(seen(photo), PIXELS)
+        np.testing.assert_array_equal(upright(photo, None), PIXELS)
+
+
+def test_what_is_transparent_lies_on_white() -> None:
+    image = Image.fromarray(PIXELS).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    for photo in (image, image.quantize()):
+        np.testing.assert_allclose(upright(photo, None).astype(int), seen(photo), atol=1)
 
 
 def test_a_tiff_is_turned_once(tmp_path: Path) -> None:
