@@ -41,6 +41,8 @@ class ModelDeployment(Replica):
         self.work = WorkMeter(model.lanes)
         super().__init__(model, ServeBatchMetrics(self.task))
         self.measure_batches()
+        if model.device.type == "cuda":
+            self.warm_up()
 
     async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
         """As a replica answers, and measured."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from deployments.batching.batcher import Batcher
@@ -26,11 +27,13 @@ from deployments.calls import (
     TaskOptions,
     threshold_names,
 )
+from deployments.engines.graphs import capturing
 from deployments.engines.memory import memory_errors
-from deployments.imaging.resize import prepare
+from deployments.engines.overlap import Overlap
 from deployments.models.card import OPTIONS
 from deployments.models.model import Model
 from deployments.settings import ReplicaSettings
+from deployments.warm_up import expected_pictures
 
 # The logger that Serve shows of a replica.
 logger = logging.getLogger("ray.serve")
@@ -39,6 +42,8 @@ WARM_UP_SIZES = ((480, 640), (640, 480))
 """Height and width of the pictures that run before a replica is ready."""
 MOST_IMAGES = 64
 """Of a batch that is tried before a replica is ready."""
+WARM_UP_S = 60.0
+"""After which a replica that is not warm in every shape begins to answer all the same."""
 HEALTH_INTERVAL_S = 5.0
 """A model that answered this recently, and failed on nothing since it was last checked, is healthy without a run."""
 SHORTAGES = 3
@@ -59,7 +64,9 @@ class Replica:
         self._last_answer = time.monotonic()
         self._suspect = False
         self._shortages = 0
-        self._collate, self._run = memory_errors(model.collate), memory_errors(model.run)
+        overlap = Overlap[list[Item], Any, list[Any]](model.device)
+        self._collate = memory_errors(overlap.collating(model.collate))
+        self._run = memory_errors(overlap.running(model.run))
         self._batcher = Batcher(
             self._collate, self._run, model.padded_shape, self._budget(), lanes=model.lanes, observer=observer
         )
@@ -81,6 +88,26 @@ class Replica:
             "%s: batches of up to %d images, %d at a time", self.model.card.name, self._fastest, self.model.lanes
         )
         self._batcher.budget = self._budget()
+
+    def warm_up(self) -> None:
+        """Run all shapes and batch sizes that are to be expected, before the first call: on a GPU a first one is slow.
+
+        For no longer than WARM_UP_S and what one run takes; single pictures come first, and common shapes.
+        """
+        pictures = expected_pictures(lambda height, width: self.model.padded_shape(self._blank(height, width)))
+        sizes = [1 << power for power in range(self._fastest.bit_length())]
+        pairs = [(self._blank(*picture), size) for size in sizes for picture in pictures]
+        started, done = time.monotonic(), 0
+        with capturing():
+            for item, size in pairs:
+                if time.monotonic() - started > WARM_UP_S:
+                    break
+                try:
+                    self._run_networks(item, size)
+                except MemoryError:
+                    break
+                done += 1
+        logger.info("%s: %d of %d shapes and batch sizes are warm", self.model.card.name, done, len(pairs))
 
     def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """Take over thresholds and batch budget. Raises ValueError for a setting that is unknown or out of range."""
@@ -153,8 +180,17 @@ class Replica:
         open_ones = {k: v for k, v in self.settings.thresholds.items() if getattr(options, k) is None}
         return replace(options, **open_ones)  # type: ignore[arg-type]
 
+    def _run_networks(self, item: Item, size: int) -> None:
+        """Run a batch of so many of this item; then each network, since second stages see nothing of blank pictures."""
+        raw = self._run(self._collate([item] * size))
+        self.model.finish(item, raw[0])
+        with torch.inference_mode():
+            images = torch.zeros(size, 3, *self.model.padded_shape(item), device=self.model.device)
+            for network, inputs in self.model.examples(images):
+                network(*inputs)
+
     def _blank(self, height: int, width: int) -> Item:
         card = self.model.card
-        image = prepare(np.zeros((height, width, 3), np.uint8), card.image)
+        image = np.zeros((*card.image.resized_size(height, width), 3), np.uint8)
         options = self._with_defaults(OPTIONS[card.task]())
         return Item(image, Call(height, width, options, deadline=float("inf"), request_id="warm-up"))

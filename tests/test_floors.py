@@ -23,6 +23,7 @@ FLOORS: dict[str, set[str]] = {
     "how many replicas there should be": {"deployments.autoscaling"},
     "what runs on replicas": {
         "deployments.replica",
+        "deployments.warm_up",
         "deployments.model_deployment",
         "deployments.mask_detection",
         "deployments.instance_segmentation",

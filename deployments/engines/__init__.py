@@ -1,4 +1,4 @@
-"""How networks run: in OpenVINO on the CPU, in eager torch on CUDA and where OpenVINO has no wheel.
+"""How networks run: in OpenVINO on the CPU, in torch with CUDA graphs on CUDA, in eager torch elsewhere.
 
 A network is a ``torch.nn.Module`` that takes tensors and gives tensors. ``equip`` replaces the ``forward`` of a model's
 networks by their engine, so that the code around them calls them as before. It needs two examples of what each network

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from deployments.engines.finite import finite
+from deployments.engines.graphs import CudaCapture, Graphed
 from deployments.engines.precision import autocast, check_precision
 from deployments.engines.settings import EngineSettings
 
@@ -35,9 +36,12 @@ def equip(
     converted = [False] * len(smaller)
     if device.type == "cpu" and settings.engine == "auto" and has_openvino():
         converted = _in_openvino(smaller, larger, settings, folder)
+    capture = CudaCapture() if device.type == "cuda" and settings.engine == "auto" else None
     for (module, _), done in zip(smaller, converted, strict=True):
         if not done:
             module.forward = autocast(module, settings.precision, device)
+        if capture is not None:
+            module.forward = Graphed(module.forward, capture)
         module.forward = finite(module.forward)
     lanes = settings.lanes if converted and all(converted) else 1
     torch.set_num_threads(max(1, settings.threads // lanes))

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 Precision = Literal["float32", "bfloat16", "float16"]
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+CAST_BY_AUTOCAST = (nn.Conv2d, nn.Linear)
+"""Layers whose weights autocast uses in no other precision; not their subclasses, which may do otherwise."""
 BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 """As torch names them: x86's, then Arm's."""
 
@@ -32,12 +34,15 @@ def autocast(network: nn.Module, precision: Precision, device: torch.device) -> 
 
     ``float32`` is that on CUDA too: without TensorFloat-32, whose 10 bits would make an answer depend on its batch. The
     others run each forward pass under autocast and hand its outputs on as float32, so that scores, boxes and masks are
-    decoded as exactly as ever.
+    decoded as exactly as ever. Weights that autocast would cast anew in every pass are cast here, for good.
     """
     forward: Callable[..., Any] = network.forward
     if precision == "float32":
         torch.backends.cudnn.allow_tf32 = False
         return forward
+    for layer in network.modules():
+        if type(layer) in CAST_BY_AUTOCAST:
+            layer.to(DTYPES[precision])
 
     def run(*inputs: Any) -> Any:
         with torch.autocast(device.type, DTYPES[precision]):

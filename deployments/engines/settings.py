@@ -17,7 +17,8 @@ class EngineSettings:
     precision: Precision = "float32"
     threads: int = field(default_factory=usable_cores)
     engine: EngineName = "auto"
-    """``auto`` is OpenVINO on the CPU where it is installed and converts the network, else eager torch."""
+    """``auto`` is OpenVINO on the CPU where it is installed and converts the network, else eager torch; on CUDA torch
+    with graphs."""
 
     @property
     def lanes(self) -> int:

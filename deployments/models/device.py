@@ -50,7 +50,7 @@ def padded_batch(
 
     The padding is zero after normalisation, as in training.
     """
-    pixels = stack(images, height, width).to(device, non_blocking=True)
+    pixels = stack(images, height, width, pinned=device.type == "cuda").to(device, non_blocking=True)
     sizes = [(image.shape[0], image.shape[1]) for image in images]
     return normalize(pixels) * inside(sizes, height, width, device)
 
@@ -81,15 +81,21 @@ def unpacked(data: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
 
 def tensor_of(image: NDArray[np.uint8], device: torch.device) -> Tensor:
     """A picture, uint8 [h, w, 3], as uint8 [3, h, w]; on the CPU it is not copied, and not to be written to."""
-    return torch.from_numpy(image).permute(2, 0, 1).to(device, non_blocking=True)
+    pixels = torch.from_numpy(image)
+    if device.type == "cuda":
+        pixels = pixels.pin_memory()
+    return pixels.to(device, non_blocking=True).permute(2, 0, 1)
 
 
-def stack(images: Sequence[NDArray[np.uint8]], height: int, width: int) -> Tensor:
-    """Pictures uint8 [h, w, 3] into the upper left of a zeroed uint8 [N, 3, height, width], on the CPU."""
-    canvas = np.zeros((len(images), height, width, 3), np.uint8)
-    for slot, image in zip(canvas, images, strict=True):
+def stack(images: Sequence[NDArray[np.uint8]], height: int, width: int, pinned: bool = False) -> Tensor:
+    """Pictures uint8 [h, w, 3] into the upper left of a zeroed uint8 [N, 3, height, width], on the CPU.
+
+    pinned: in memory from which a GPU copies while the CPU goes on.
+    """
+    canvas = torch.zeros(len(images), height, width, 3, dtype=torch.uint8, pin_memory=pinned)
+    for slot, image in zip(canvas.numpy(), images, strict=True):
         slot[: image.shape[0], : image.shape[1]] = image
-    return torch.from_numpy(canvas).permute(0, 3, 1, 2)
+    return canvas.permute(0, 3, 1, 2)
 
 
 def inside(sizes: Sequence[tuple[int, int]], height: int, width: int, device: torch.device) -> Tensor:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import numpy as np
 import pytest
+import torch
 
 from deployments.batching.ticket import Hung
 from deployments.calls import (
@@ -19,6 +20,7 @@ from deployments.calls import (
     ReplicaOverloaded,
     TaskOptions,
 )
+from deployments.engines.equip import Example
 from deployments.engines.finite import NotFinite
 from deployments.models.card import ModelCard, card_path, read_card
 from deployments.replica import LEAST_CALL_LIMIT_S, SHORTAGES, Replica
@@ -29,6 +31,7 @@ class FakeModel:
     """Finds one face a picture, as large as the picture, scored by its first pixel."""
 
     lanes = 1
+    device = torch.device("cpu")
 
     def __init__(self) -> None:
         self.card: ModelCard = read_card(card_path("face_mask"))
@@ -38,6 +41,11 @@ class FakeModel:
         """Whether a picture whose first pixel is 1 raises NotFinite."""
         self.gate: threading.Event | None = None
         """Waited for in each run."""
+        self.examples_of: list[tuple[int, ...]] = []
+
+    def examples(self, images: torch.Tensor) -> list[Example]:
+        self.examples_of.append(tuple(images.shape))
+        return []
 
     def padded_shape(self, item: Item) -> tuple[int, int]:
         return item.image.shape[0], item.image.shape[1]
@@ -137,6 +145,34 @@ def test_lanes_measure_batches_by_their_own_cpu_time(
     model_of(replica).lanes = lanes
     replica.measure_batches()
     assert clocks == [clock]
+
+
+@pytest.fixture
+def two_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of two sizes are expected, and batches of up to two pay."""
+    monkeypatch.setattr("deployments.replica.expected_pictures", lambda shape_of: [(8, 8), (8, 16)])
+    monkeypatch.setattr("deployments.replica.fastest_batch", lambda *_, **__: 2)
+
+
+@pytest.mark.usefixtures("two_expected")
+async def test_warm_in_every_expected_shape_and_batch_size(replica: Replica) -> None:
+    replica.measure_batches()
+    model_of(replica).batches.clear()
+    replica.warm_up()
+    assert model_of(replica).batches == [1, 1, 2, 2]
+    assert model_of(replica).examples_of == [(n, 3, 8, side) for n in (1, 2) for side in (8, 16)]
+
+
+@pytest.mark.usefixtures("two_expected")
+async def test_warming_up_ends_where_time_or_memory_does(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    replica.measure_batches()
+    model_of(replica).error = RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    replica.warm_up()
+    model_of(replica).error = None
+    model_of(replica).batches.clear()
+    monkeypatch.setattr("deployments.replica.WARM_UP_S", -1.0)
+    replica.warm_up()
+    assert model_of(replica).batches == []
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,43 @@ def test_networks_compute_in_it_and_answer_in_float32(precision: Any, computed_i
     run = autocast(network, precision, CPU)
     assert [tensor.dtype for tensor in run(torch.ones(1, 2))["doubled"]] == [torch.float32] * 2
     assert network.computed_in == [computed_in]
-    assert network.layer.weight.dtype == torch.float32
+    assert network.layer.weight.dtype == computed_in
+
+
+class Exact(nn.Conv2d):
+    """A convolution that autocast leaves alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float [N, C, h, w] to float32."""
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float())
+
+
+class Layers(nn.Module):
+    """Layers whose weights autocast casts, and some whose weights it leaves alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 32, 3), nn.BatchNorm2d(32), nn.GroupNorm(4, 32), Exact(32, 8, 3))
+        self.last = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.last(self.layers(x).mean(dim=(2, 3)))
+        return y
+
+
+@torch.inference_mode()
+def test_weights_cast_once_give_what_autocast_gives() -> None:
+    torch.manual_seed(0)
+    network = Layers().eval()
+    x = torch.randn(2, 3, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = network(x).float()
+    run = autocast(network, "bfloat16", CPU)
+    assert torch.equal(run(x), expected)
+    convolution, norm, group_norm, exact = network.layers
+    assert convolution.weight.dtype == network.last.weight.dtype == torch.bfloat16
+    assert norm.weight.dtype == group_norm.weight.dtype == exact.weight.dtype == torch.float32
 
 
 @pytest.mark.parametrize("found", [{"avx512_bf16": False, "cpu_name": "Old"}, {"cpu_name": "Old"}])

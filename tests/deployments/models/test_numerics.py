@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from deployments.calls import Call, Item
+from deployments.engines.graphs import capturing
 from deployments.engines.precision import BFLOAT16_INSTRUCTIONS
 from deployments.imaging.resize import prepare, resize
 from deployments.imaging.rle import decode_rle
@@ -26,7 +27,12 @@ needs_bfloat16 = pytest.mark.skipif(
     not any(torch.cpu.get_capabilities().get(name) for name in BFLOAT16_INSTRUCTIONS),
     reason="this CPU has no instructions for bfloat16",
 )
-ENGINES = [("cpu", "auto"), ("cpu", "eager"), pytest.param(("cuda", "eager"), marks=needs_cuda)]
+ENGINES = [
+    ("cpu", "auto"),
+    ("cpu", "eager"),
+    pytest.param(("cuda", "auto"), marks=needs_cuda, id="cuda-auto"),
+    pytest.param(("cuda", "eager"), marks=needs_cuda, id="cuda-eager"),
+]
 MODELS: dict[Task, str] = {"mask_detection": "face_mask", "instance_segmentation": "solov2_people"}
 
 
@@ -92,6 +98,10 @@ def test_every_embedded_model_is_here() -> None:
 
 def test_alone_and_in_a_batch_of_eight(model: Model[Any, Any]) -> None:
     eight = items(model, eight_pictures())
+    if model.device.type == "cuda":
+        with capturing():
+            answers(model, eight[:1])
+            answers(model, eight)
     assert len({item.image.shape for item in eight}) == 5
     assert len({model.padded_shape(item) for item in eight}) == 1
     alone = [answers(model, [item])[0] for item in eight]
@@ -113,6 +123,7 @@ def certain(found: Sequence[Face | Instance], model: Model[Any, Any]) -> list[Fa
         pytest.param("cpu", "auto", "bfloat16", 0.03, 0.95, marks=needs_bfloat16),
         pytest.param("cpu", "eager", "bfloat16", 0.02, 0.95, marks=needs_bfloat16),
         pytest.param("cuda", "eager", "bfloat16", 0.02, 0.95, marks=needs_cuda),
+        pytest.param("cuda", "auto", "bfloat16", 0.02, 0.95, marks=needs_cuda),
         pytest.param("cuda", "eager", "float16", 0.005, 0.98, marks=needs_cuda),
         pytest.param("cuda", "eager", "float32", 0.001, 0.995, marks=needs_cuda),
     ],
