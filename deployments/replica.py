@@ -148,11 +148,14 @@ class Replica:
         run_s = outcome.run_s + self._last_answer - finished
         return Answer(results, round(outcome.queue_s * 1000, 2), round(run_s * 1000, 2))
 
-    async def ready(self) -> bool:
-        """Answers only once the model is loaded and warm. Raises ReplicaHung while its device hangs."""
+    async def ready(self) -> dict[str, float]:
+        """The thresholds that the settings give. Answers only once the model is loaded and warm.
+
+        Raises ReplicaHung while its device hangs.
+        """
         if self._batcher.hung:
             raise ReplicaHung(HUNG)
-        return True
+        return self.settings.thresholds
 
     async def check_health(self) -> None:
         """Run the network on a blank picture, unless it has just answered and failed on nothing.

@@ -32,6 +32,7 @@ class ServeBranch:
     def __init__(self, handle: DeploymentHandle[Any], card: ModelCard, timeout_s: float = 30.0) -> None:
         """``timeout_s`` is what a request may take; half of it a branch may be silent, as while a replica starts."""
         self.card = card
+        self.thresholds: dict[str, float] = {}
         self._by_reference = handle
         self._by_value = handle.options(_by_reference=False, request_serialization="pickle")
         self._pulse = Pulse(self._ask, timeout_s / 2, lambda: self._breaker.cut())
@@ -70,7 +71,7 @@ class ServeBranch:
 
     async def _ask(self) -> None:
         try:
-            await self._by_value.ready.remote()
+            self.thresholds = await self._by_value.ready.remote()
         except (BackPressureError, ReplicaHung):
             raise TimeoutError from None  # busy, or not gone yet
 

@@ -1,5 +1,7 @@
 """The graph in one process, without Ray: the same pipeline, replicas and models, called directly."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +28,11 @@ class LocalBranch:
             raise BranchFailed(Failure("deadline_exceeded", str(error), self.card.task)) from error
         except ReplicaOverloaded as error:
             raise BranchFailed(Failure("overloaded", str(error), self.card.task)) from error
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """Those of the replica's settings."""
+        return self.replica.settings.thresholds
 
     def ready(self) -> bool:
         """A replica is warm once it is constructed."""

@@ -135,6 +135,10 @@ class Branch(Protocol):
 
     card: ModelCard
 
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """Defaults that the operator has set, which go before the card's."""
+
     async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
         """Answer for one prepared image, within the call's deadline. Raises BranchFailed, ModelReplaced."""
 

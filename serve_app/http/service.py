@@ -1,5 +1,7 @@
 """What operators and the curious ask, beside the protocols: health, models, documentation."""
 
+from typing import Any
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -8,10 +10,20 @@ from serve_app.http import page
 from serve_app.http.docs_page import docs_page
 from serve_app.http.negotiation import best_offer
 from serve_app.limits import Limits
-from serve_app.pipeline import Pipeline
+from serve_app.pipeline import Branch, Pipeline
 
 TOLD_LIMITS = ("max_body_bytes", "max_images", "max_pixels")
 """Those that a client can keep to; the others are the operator's."""
+
+
+def told_of(branch: Branch) -> dict[str, Any]:
+    """A branch's card, with the thresholds that hold where a request names none."""
+    # Where the weights lie is the operator's own business.
+    card = branch.card.model_dump(mode="json", exclude={"weights"})
+    card["thresholds"] |= branch.thresholds
+    if "score_threshold" in branch.thresholds:
+        card["class_thresholds"] = {}  # as a request's, it is for all classes
+    return card
 
 
 def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
@@ -30,9 +42,7 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
 
     @router.get("/models", summary="The cards of the models that are served")
     async def models() -> Response:
-        # Where the weights lie is the operator's own business.
-        cards = [branch.card.model_dump(mode="json", exclude={"weights"}) for branch in pipeline.branches.values()]
-        return JSONResponse({"models": cards})
+        return JSONResponse({"models": [told_of(branch) for branch in pipeline.branches.values()]})
 
     @router.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:

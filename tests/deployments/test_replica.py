@@ -327,7 +327,8 @@ async def test_a_network_that_hangs_fails_its_picture_and_its_health(replica: Re
             await replica.ready()
     gate.set()
     assert (await behind).results
-    assert await replica.ready()
+    replica.reconfigure({"thresholds": {"face_threshold": 0.25}})
+    assert await replica.ready() == {"face_threshold": 0.25}
     await replica.check_health()
 
 

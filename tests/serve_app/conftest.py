@@ -40,6 +40,7 @@ class FakeBranch:
     gate: asyncio.Event | None = None
     """Waited for before the answer."""
     alive: bool = True
+    thresholds: dict[str, float] = field(default_factory=dict)
     running: list[ModelCard] = field(default_factory=list)
     """What its replicas run, a card a call; what is left counts as ``card``."""
     calls: list[Call] = field(default_factory=list)

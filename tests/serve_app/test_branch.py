@@ -65,6 +65,26 @@ async def test_transport_by_size(size: int, way: str) -> None:
     assert handle.travelled == [way]
 
 
+async def test_the_operator_s_thresholds_are_those_that_a_replica_tells() -> None:
+    told = asyncio.Event()
+
+    class Telling(Handle):
+        def options(self, **_: Any) -> "Telling":
+            return self
+
+        async def remote(self, *arguments: Any) -> Any:
+            told.set()
+            return {"face_threshold": 0.75}
+
+    asked = branch(Telling(()))
+    assert not asked.ready()  # which begins to ask
+    assert asked.thresholds == {}
+    await told.wait()
+    await asyncio.sleep(0)
+    assert asked.ready()
+    assert asked.thresholds == {"face_threshold": 0.75}
+
+
 async def test_an_answer_too_large_for_grpc_comes_by_reference() -> None:
     handle = Handle([rpc_error(grpc.StatusCode.RESOURCE_EXHAUSTED), ANSWER])
     assert await branch(handle)(picture(300_000), CALL) is ANSWER

@@ -138,12 +138,12 @@ async def test_a_photo_among_others_is_answered_as_alone(pipeline: Pipeline) -> 
 
 def test_the_command_takes_the_card(card: Path, tmp_path: Path) -> None:
     (tmp_path / "china.jpg").write_bytes(jpeg(china()))
-    answer, drawn = tmp_path / "answer.json", tmp_path / "drawn"
-    command = ["predict", str(tmp_path / "china.jpg"), "--json", str(answer), "--draw", str(drawn)]
+    answer, drawn = tmp_path / "answer.jsonl", tmp_path / "drawn"
+    command = ["predict", str(tmp_path / "china.jpg"), "--output", str(answer), "--draw", str(drawn)]
     result = CliRunner().invoke(app, [*command, "--object-detection", str(card)])
     assert result.exit_code == 0, result.output
     assert "objects" in result.output
-    (analysis,) = json.loads(answer.read_bytes())
-    assert analysis["models"]["object_detection"] == "goods@1"
-    assert analysis["images"][0]["objects"][0]["label"] in LABELS
+    line = json.loads(answer.read_bytes())
+    assert line["models"]["object_detection"] == "goods@1"
+    assert line["objects"][0]["label"] in LABELS
     assert Image.open(drawn / "china.jpg").size == (640, 427)

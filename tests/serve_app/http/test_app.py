@@ -46,6 +46,21 @@ async def test_model_cards(client: httpx.AsyncClient, faces: FakeBranch) -> None
     assert "weights" not in segmentation
 
 
+async def test_thresholds_that_the_operator_set_are_told_in_place_of_the_cards(
+    client: httpx.AsyncClient, faces: FakeBranch, instances: FakeBranch
+) -> None:
+    instances.card = instances.card.model_copy(update={"class_thresholds": {"person": 0.4}})
+    faces.thresholds = {"face_threshold": 0.75}
+    mask_detection, segmentation = (await client.get("/models")).json()["models"]
+    assert mask_detection["thresholds"] == {**faces.card.thresholds, "face_threshold": 0.75}
+    assert segmentation["thresholds"] == instances.card.thresholds
+    assert segmentation["class_thresholds"] == {"person": 0.4}
+    instances.thresholds = {"score_threshold": 0.6}
+    _, segmentation = (await client.get("/models")).json()["models"]
+    assert segmentation["thresholds"]["score_threshold"] == 0.6
+    assert segmentation["class_thresholds"] == {}
+
+
 async def test_root_names_the_routes(client: httpx.AsyncClient) -> None:
     for route in (await client.get("/")).json()["routes"]:
         assert (await client.get(route)).status_code in (200, 405)
