@@ -10,7 +10,7 @@ import httpx
 from serve_app.client.attempts import Attempts
 from serve_app.client.errors import MaskgraphError, ServiceFault, from_response, from_transport
 from serve_app.client.options import Options, query
-from serve_app.client.photos import Photo, photo_file
+from serve_app.client.photos import Photo, is_photo, photo_file
 from serve_app.client.results import Analysis, read_answer
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -197,6 +197,8 @@ class _Bounded(httpx.SyncByteStream):
 
 def _form(photos: Sequence[Photo], options: Options) -> Callable[[float], dict[str, Any]]:
     """The form and query of a question, as httpx takes them, for an attempt that has so many seconds."""
+    if is_photo(photos):  # text and pixels would be taken apart
+        raise TypeError("several photos come as a list; analyze takes one")
     if not photos:
         raise ValueError("there is no photo to analyse")
     asked = query(options)

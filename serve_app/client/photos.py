@@ -27,6 +27,11 @@ class PhotoFile(NamedTuple):
     data: bytes
 
 
+def is_photo(given: object) -> bool:
+    """Whether this may be one photo."""
+    return isinstance(given, str | os.PathLike | bytes | Image.Image | np.ndarray)
+
+
 def photo_file(photo: Photo, colors: Colors | None) -> PhotoFile:
     """The file to send: paths and bytes as they are, pixels as PNG, which loses nothing.
 

@@ -61,7 +61,7 @@ async def run_photos(photos: Sequence[FoundPhoto], outputs: Outputs, ask: Ask, c
     outputs.check(photos)
     console = Console(stderr=True)
     earlier: set[str] = set()
-    shown: list[Line] = []
+    shown: dict[Path, Line] = {}
     failed = 0
     with ExitStack() as stack:
         add_row = _summary(stack, outputs.csv)
@@ -86,7 +86,7 @@ async def run_photos(photos: Sequence[FoundPhoto], outputs: Outputs, ask: Ask, c
                 write(line)
                 add_row(line)
                 if tabled:
-                    shown.append(line)
+                    shown[photo.path] = line
                 if line["errors"]:
                     failed += 1
                     console.print(Text(f"{printable(line['path'])}: {what_failed(line)}"), soft_wrap=True)
@@ -94,7 +94,7 @@ async def run_photos(photos: Sequence[FoundPhoto], outputs: Outputs, ask: Ask, c
 
         await _together(work, concurrency)
     if shown:
-        Console().print(table_of(shown))
+        Console().print(table_of([shown[photo.path] for photo in waiting]))
     before = f", {len(earlier)} by an earlier run" if earlier else ""
     console.print(f"{len(waiting)} photos: {len(waiting) - failed} answered, {failed} failed{before}", highlight=False)
     return not failed

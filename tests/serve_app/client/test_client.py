@@ -323,6 +323,9 @@ def test_questions_that_cannot_be_asked() -> None:
     with client_of(lambda _: refusal(500)) as client:
         with pytest.raises(ValueError, match="no photo"):
             client.analyze_many([])
+        for photo in ("photo.jpg", PHOTO, np.zeros((4, 4, 3), np.uint8)):
+            with pytest.raises(TypeError, match="several photos come as a list"):
+                client.analyze_many(photo)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="unknown option 'threshold'; known options: tasks, "):
             client.analyze(PHOTO, threshold=0.5)  # type: ignore[call-arg]
         with pytest.raises(FileNotFoundError):
