@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from benchmarks.scenarios.service import JPEG, Seen, Service, growing, probing
+from benchmarks.scenarios.service import JPEG, Seen, Service, growing
 from serve_app.protocols.open_inference.protos import open_inference_pb2 as v2
 
 MB = 1024 * 1024
@@ -36,7 +36,7 @@ async def stalled(service: Service, connections: int, header: str = "") -> Seen:
 
     tasks = [asyncio.create_task(stall()) for _ in range(connections)]
     await asyncio.sleep(1)
-    async with probing(service) as probes:
+    async with service.probing() as probes:
         beside = await service.alone()
         await asyncio.gather(*tasks)
     worst = max(raised, default=0.0)
@@ -93,7 +93,7 @@ async def json_bombs(service: Service) -> Seen:
     ]
     packed = [(path, gzip.compress(body[: 64 * MB - 16], 1)) for path, body in bombs]
     seen = []
-    async with probing(service) as probes, growing(service) as grew:
+    async with service.probing() as probes, growing(service) as grew:
         for path, body in packed:
             kind = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
             status, seconds, _ = await service.ask(path, body, **kind)
@@ -114,7 +114,7 @@ async def protobuf_bombs(service: Service) -> Seen:
     options = [("grpc.max_send_message_length", -1)]
     codes = []
     async with (
-        probing(service) as probes,
+        service.probing() as probes,
         growing(service) as grew,
         grpc.aio.insecure_channel(service.grpc, options=options) as channel,
     ):

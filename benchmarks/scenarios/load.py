@@ -12,7 +12,7 @@ import aiohttp
 import grpc
 import orjson
 
-from benchmarks.scenarios.service import Seen, Service, growing, percentile, probing
+from benchmarks.scenarios.service import Seen, Service, growing, percentile
 from serve_app.protocols.open_inference.protos import open_inference_pb2 as v2
 
 
@@ -57,7 +57,7 @@ async def overload(service: Service) -> Seen:
         await asyncio.sleep(number / (4 * capacity))
         ended.append((*await service.ask(), time.monotonic() - start))
 
-    async with probing(service) as probes, growing(service) as grew:
+    async with service.probing() as probes, growing(service) as grew:
         await asyncio.gather(*(arrive(number) for number in range(arrivals)))
     good = [each for each in ended if each[0] == 200]
     goodput = sum(each[3] <= service.seconds for each in good) / service.seconds
@@ -92,7 +92,7 @@ async def crowd_in_every_dialect(service: Service) -> Seen:
                 kind += " with" if "Retry-After" in headers else " WITHOUT"
             kinds[f"{path} {status} {kind}"] += 1
 
-    async with probing(service) as probes:
+    async with service.probing() as probes:
         paths = list(bodies)
         await asyncio.gather(*(client(paths[number % len(paths)]) for number in range(400)))
     right = (" 200 application/json", " 503 application/json with")
@@ -141,7 +141,7 @@ async def overload_over_grpc(service: Service) -> Seen:
     data = request.SerializeToString()
     codes: Counter[str] = Counter()
     hints = []
-    async with probing(service) as probes, grpc.aio.insecure_channel(service.grpc) as channel:
+    async with service.probing() as probes, grpc.aio.insecure_channel(service.grpc) as channel:
 
         async def call() -> None:
             try:

@@ -1,21 +1,19 @@
-"""The service put to the test, and what is watched meanwhile: probes and memory."""
+"""The service put to the test, and what is watched meanwhile."""
 
 import asyncio
 import statistics
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-import grpc
 
 from benchmarks import photos, processes
+from benchmarks.scenarios.probes import Probes, probing
 
 JPEG = {"Content-Type": "image/jpeg"}
-LIVE = ("/livez", "/readyz", "/v2/health/live")
 
 
 @dataclass
@@ -28,6 +26,10 @@ class Service:
     seconds: float
     photo: bytes = field(default_factory=lambda: photos.photo(1280, 960))
     session: aiohttp.ClientSession = field(init=False)
+
+    def probing(self) -> AbstractAsyncContextManager[Probes]:
+        """Probes while the context lasts."""
+        return probing(self.url, self.grpc)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -64,61 +66,6 @@ class Seen:
 
 
 Scenario = Callable[[Service], Awaitable[Seen]]
-
-
-class Probes:
-    """Asks every second whether the service lives, as Kubernetes would, while a scenario runs."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self.bad: Counter[str] = Counter()
-
-    @property
-    def hold(self) -> bool:
-        """Whether each was answered within a second."""
-        return bool(self.seconds) and not self.bad and max(self.seconds) < 1
-
-    def __str__(self) -> str:
-        worst = f"{max(self.seconds):.2f} s" if self.seconds else "none"
-        return f"probes: {len(self.seconds)} answered, worst {worst}, {dict(self.bad) or 'none'} not"
-
-
-@asynccontextmanager
-async def probing(service: Service) -> AsyncIterator[Probes]:
-    """Probes over HTTP and gRPC while the context lasts."""
-    probes = Probes()
-    channel = grpc.aio.insecure_channel(service.grpc)
-    live = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")
-    check = channel.unary_unary("/grpc.health.v1.Health/Check")
-
-    async def http(path: str) -> None:
-        async with service.session.get(service.url + path, timeout=aiohttp.ClientTimeout(5)) as answer:
-            await answer.read()
-            answer.raise_for_status()
-
-    async def one(name: str, probe: Awaitable[Any]) -> None:
-        start = time.monotonic()
-        try:
-            await probe
-        except (aiohttp.ClientError, TimeoutError, grpc.aio.AioRpcError) as error:
-            probes.bad[f"{name} {type(error).__name__}"] += 1
-        else:
-            probes.seconds.append(time.monotonic() - start)
-
-    async def forever() -> None:
-        while True:
-            asked = [one(path, http(path)) for path in LIVE]
-            asked += [one("ServerLive", live(b"", timeout=5)), one("Check", check(b"", timeout=5))]
-            await asyncio.gather(*asked, asyncio.sleep(1))
-
-    task = asyncio.create_task(forever())
-    try:
-        yield probes
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        await channel.close()
 
 
 @asynccontextmanager
