@@ -43,13 +43,16 @@ async def probing(url: str, grpc_address: str) -> AsyncIterator[Probes]:
     command = [sys.executable, "-m", __name__, url, grpc_address]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+    assert process.stdin is not None
     assert process.stdout is not None
     await process.stdout.readline()
     probes = Probes()
     try:
         yield probes
     finally:
-        output, _ = await process.communicate()
+        process.stdin.close()
+        output = await process.stdout.read()
+        await process.wait()
         seen = json.loads(output)
         probes.seconds.extend(seen["seconds"])
         probes.bad.update(seen["bad"])

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from ray import serve
 
 from deployments.calls import Call, Item, MaskDetectionOptions
@@ -24,6 +25,7 @@ class HangingModel:
     """Finds one face, whose box starts at the number of the process that found it."""
 
     lanes = 1
+    device = torch.device("cpu")
 
     def __init__(self) -> None:
         self.card = read_card(card_path("face_mask"))
