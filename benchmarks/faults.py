@@ -28,6 +28,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     kills.kill_mask_detection,
     kills.kill_instance_segmentation,
     kills.kill_ingress,
+    kills.kill_ingress_over_grpc,
     kills.kill_controller,
     kills.kill_proxy,
 )

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+NOBODY_ANSWERS = "the service has no process that answers; try again later"
 MEMORY_S = 1.0
 MOST_PATHS = 64
 

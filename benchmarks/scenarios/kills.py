@@ -5,9 +5,13 @@ import os
 import signal
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import grpc
+
 from benchmarks import processes
+from benchmarks.scenarios.load import infer_request
 from benchmarks.scenarios.service import Seen, Service
 
 RATE = 2.0
@@ -24,18 +28,23 @@ class Ended:
     asked: float
     ended: float
     status: int
-    """0 where there was no answer."""
+    """Of HTTP, 200 for OK or a code of gRPC, or 0 where there was no answer."""
 
 
-async def steady(service: Service, kill: str) -> tuple[list[Ended], float]:
-    """RATE photos a second, and a process of this title killed meanwhile; what came of them, and when it was killed."""
+async def steady(
+    service: Service, kill: str, ask: Callable[[], Awaitable[int]] | None = None
+) -> tuple[list[Ended], float]:
+    """RATE photos a second, and a process of this title killed meanwhile; what came of them, and when it was killed.
+
+    ``ask`` sends one and returns the status, by default over HTTP.
+    """
     start = time.monotonic()
     ends: list[Ended] = []
 
     async def photo(number: int) -> None:
         await asyncio.sleep(number / RATE)
         asked = time.monotonic() - start
-        status, _, _ = await service.ask()
+        status = (await service.ask())[0] if ask is None else await ask()
         ends.append(Ended(asked, time.monotonic() - start, status))
 
     async def killer() -> float:
@@ -71,9 +80,9 @@ async def replaced(service: Service, title: str) -> None:
     raise RuntimeError(f"{title} was not replaced within {REPLACED_WITHIN_S:.0f} s")
 
 
-async def loses_nothing(service: Service, title: str) -> Seen:
+async def loses_nothing(service: Service, title: str, ask: Callable[[], Awaitable[int]] | None = None) -> Seen:
     """Kill and count."""
-    ends, _ = await steady(service, title)
+    ends, _ = await steady(service, title, ask)
     statuses = Counter(each.status for each in ends)
     worst = max(each.ended - each.asked for each in ends)
     return Seen(set(statuses) == {200}, f"{dict(statuses)} of {len(ends)}, the slowest in {worst:.1f} s")
@@ -92,6 +101,22 @@ async def kill_instance_segmentation(service: Service) -> Seen:
 async def kill_ingress(service: Service) -> Seen:
     """kill -9 of the ingress replica: every photo is answered."""
     return await loses_nothing(service, "Ingress")
+
+
+async def kill_ingress_over_grpc(service: Service) -> Seen:
+    """kill -9 of the ingress replica: every photo that comes over gRPC is answered."""
+    data = infer_request(service.photo).SerializeToString()
+    async with grpc.aio.insecure_channel(service.grpc) as channel:
+        infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+
+        async def ask() -> int:
+            try:
+                await infer(data, timeout=60)
+            except grpc.aio.AioRpcError as error:
+                return int(error.code().value[0])
+            return 200
+
+        return await loses_nothing(service, "Ingress", ask)
 
 
 async def kill_controller(service: Service) -> Seen:

@@ -130,13 +130,18 @@ async def fairness(service: Service) -> Seen:
     return Seen(status == 200 and statuses == {200} and ratio <= 3.5, text)
 
 
-async def overload_over_grpc(service: Service) -> Seen:
-    """200 gRPC calls at once: what is refused is RESOURCE_EXHAUSTED with retry information."""
-    request = v2.ModelInferRequest(
+def infer_request(photo: bytes) -> v2.ModelInferRequest:
+    """One photo in Open Inference's terms."""
+    return v2.ModelInferRequest(
         model_name="analyze",
         inputs=[v2.ModelInferRequest.InferInputTensor(name="images", datatype="BYTES", shape=[1])],
-        raw_input_contents=[len(service.photo).to_bytes(4, "little") + service.photo],
+        raw_input_contents=[len(photo).to_bytes(4, "little") + photo],
     )
+
+
+async def overload_over_grpc(service: Service) -> Seen:
+    """200 gRPC calls at once: what is refused is RESOURCE_EXHAUSTED with retry information."""
+    request = infer_request(service.photo)
     request.parameters["timeout"].int64_param = 3_000_000
     data = request.SerializeToString()
     codes: Counter[str] = Counter()

@@ -12,9 +12,11 @@ from ray.serve._private.proxy_request_response import gRPCStreamingType
 from serve_app.admission import OVERLOADED
 from serve_app.grpc.call import BUSY, PUSHBACK, CallRefused
 from serve_app.limits import Limits
-from serve_app.overloads import Overloads
+from serve_app.overloads import NOBODY_ANSWERS, Overloads
 
 MOST_BYTES = Limits().bytes_in_flight
+LOST = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE)
+"""Codes that Serve sets where a replica died, or where there is none."""
 Handler = Callable[[Any, Any], Awaitable[bytes]]
 
 
@@ -53,7 +55,7 @@ class Gate:
                 return b""
             self._held += len(request)
             try:
-                answer = await handler(request, context)
+                answer = await _forwarded(handler, request, context)
             finally:
                 self._held -= len(request)
             self._learn(method, context)
@@ -75,3 +77,19 @@ class Gate:
         if BUSY in told:
             self._overloads.remember(method, int(told[PUSHBACK]) // 1000, float(told[BUSY]))
             context.set_trailing_metadata([pair for pair in context.trailing_metadata() if pair[0] != BUSY])
+
+
+async def _forwarded(handler: Handler, request: bytes, context: Any) -> bytes:
+    """To an ingress replica, and to another one if that dies.
+
+    With an answer, or a refusal, of a replica comes trailing metadata. Without, what Serve has to say is no client's
+    business.
+    """
+    for _ in range(2):
+        answer = await handler(request, context)
+        if context.trailing_metadata() or context.code() not in LOST:
+            return answer
+        context.set_code(0)  # as if none was set: Serve sets one only then, and StatusCode.OK counts as one
+        context.set_details("")
+    CallRefused(grpc.StatusCode.UNAVAILABLE, NOBODY_ANSWERS, 1).write_to(context)
+    return b""

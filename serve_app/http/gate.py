@@ -20,7 +20,7 @@ from serve_app.http.errors import BUSY, RequestError
 from serve_app.http.request_id import well_formed_or_new
 from serve_app.http.uploads import Uploads
 from serve_app.limits import Limits
-from serve_app.overloads import Overloads
+from serve_app.overloads import NOBODY_ANSWERS, Overloads
 
 ARRIVED = b"x-maskgraph-arrived"
 """Tells the ingress when a request came: wall clock, seconds since the epoch."""
@@ -139,9 +139,7 @@ class Gate:
                 return
             if forwarded.status == SERVES_TIMEOUT:
                 raise RequestError(504, "deadline_exceeded", "the service gave no answer in time")
-        raise RequestError(
-            503, "unavailable", "the service has no process that answers; try again later", retry_after_s=1
-        )
+        raise RequestError(503, "unavailable", NOBODY_ANSWERS, retry_after_s=1)
 
     async def _ask(self, scope: Scope) -> Limits:
         """What the ingress allows, which each of its answers tells; the defaults where there is none yet."""

@@ -20,11 +20,14 @@ class Context:
     """As much of a call's context as the gate and the refusals use."""
 
     def __init__(self) -> None:
-        self.code: grpc.StatusCode | None = None
+        self.set: grpc.StatusCode | int | None = None
         self.trailing: tuple[tuple[str, str | bytes], ...] = ()
 
-    def set_code(self, code: grpc.StatusCode) -> None:
-        self.code = code
+    def set_code(self, code: grpc.StatusCode | int) -> None:
+        self.set = code
+
+    def code(self) -> grpc.StatusCode | int | None:
+        return self.set
 
     def set_details(self, details: str) -> None:
         self.details = details
@@ -49,12 +52,21 @@ class Ingress:
     def __init__(self) -> None:
         self.calls = 0
         self.overloaded = False
+        self.deaths = 0
+        """Calls whose replica dies: Serve sets a code, and no metadata."""
         self.gate: asyncio.Event | None = None
 
     async def __call__(self, request: Any, context: Any) -> bytes:
         self.calls += 1
         if self.gate is not None:
             await self.gate.wait()
+        if self.deaths:
+            self.deaths -= 1
+            if not context.code():  # as Serve does
+                context.set_code(grpc.StatusCode.INTERNAL)
+            context.set_details("the actor died, on 10.0.0.1")
+            return b""
+        context.set_trailing_metadata([("request_id", "an-id")])
         if self.overloaded:
             try:
                 with refusals(context):
@@ -76,7 +88,7 @@ async def test_an_overload_is_told_on_without_asking_the_ingress(ingress: Ingres
     for _ in range(3):
         context = Context()
         assert await call(b"photo", context) == b""
-        assert context.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert context.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert context.retry_after_s == 7
         assert dict(context.trailing)[PUSHBACK] == "7000"
         assert BUSY not in dict(context.trailing)
@@ -98,13 +110,40 @@ async def test_the_bytes_that_wait_are_bounded(ingress: Ingress) -> None:
     await asyncio.sleep(0)
     context = Context()
     assert await call(b"x" * 101, context) == b""
-    assert context.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert context.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert context.retry_after_s == 1
     small = asyncio.create_task(call(b"x" * 100, Context()))
     await asyncio.sleep(0)
     ingress.gate.set()
     assert [await waiting, await small] == [b"answer"] * 2
     assert await call(b"x" * 2000, Context()) == b"answer"  # alone, one message may be larger
+
+
+async def test_a_call_of_an_ingress_that_dies_goes_to_another_one(ingress: Ingress) -> None:
+    ingress.deaths = 1
+    context = Context()
+    assert await Gate({}).guarded(INFER, ingress)(b"photo", context) == b"answer"
+    assert (context.code(), context.details, ingress.calls) == (0, "", 2)
+
+
+async def test_where_none_answers_the_call_is_refused(ingress: Ingress) -> None:
+    ingress.deaths = 2
+    context = Context()
+    assert await Gate({}).guarded(INFER, ingress)(b"photo", context) == b""
+    assert context.code() is grpc.StatusCode.UNAVAILABLE
+    assert context.retry_after_s == 1
+    assert "10.0.0.1" not in context.details
+
+
+async def test_a_fault_of_the_ingress_is_told_as_it_is(ingress: Ingress) -> None:
+    async def fails(request: bytes, context: Context) -> bytes:
+        context.set_trailing_metadata([("request_id", "an-id")])
+        context.set_code(grpc.StatusCode.INTERNAL)
+        return await ingress(request, context)
+
+    context = Context()
+    await Gate({}).guarded(INFER, fails)(b"photo", context)
+    assert (context.code(), ingress.calls) == (grpc.StatusCode.INTERNAL, 1)
 
 
 async def test_whether_it_lives_needs_no_ingress(ingress: Ingress) -> None:
