@@ -79,6 +79,8 @@ class Answer:
     """Time in the batcher before the run."""
     run_ms: float
     """Time of the batch's run plus this image's own finishing."""
+    batch: str = ""
+    """The batch that it ran in: the replica's name, and a number."""
 
 
 class CallExpired(Exception):
@@ -100,3 +102,8 @@ class ReplicaOverloaded(Exception):
 
 class ReplicaHung(Exception):
     """The replica's device has not ended a batch in time, and holds up all others."""
+
+
+Refusal = CallExpired | OtherModel | ReplicaOverloaded
+REFUSALS = (CallExpired, OtherModel, ReplicaOverloaded)
+"""What a replica may say instead of an answer though nothing is wrong with it."""

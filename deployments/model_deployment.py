@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from ray import serve
 
+from deployments import tracing
 from deployments.autoscaling import BUSY, COST_S
 from deployments.batching.metrics import ServeBatchMetrics
 from deployments.batching.work import WorkMeter
-from deployments.calls import Answer, Call
+from deployments.calls import REFUSALS, Answer, Call, Refusal
 from deployments.engines.precision import Precision
 from deployments.engines.settings import EngineName
 from deployments.models.card import Task
@@ -37,17 +38,30 @@ class ModelDeployment(Replica):
         precision: Precision = "float32",
         engine: EngineName = "auto",
     ) -> None:
+        tracing.start()
         model = load(card, self.task, device, threads, precision, engine)
         self.work = WorkMeter(model.lanes)
-        super().__init__(model, ServeBatchMetrics(self.task))
+        name = serve.get_replica_context().replica_tag
+        told = {"model": model.card.name, "version": model.card.version, "precision": precision}
+        self.metrics = ServeBatchMetrics(self.task, name, {**told, "device": model.device.type})
+        super().__init__(model, self.metrics, name)
         self.measure_batches()
         if model.device.type == "cuda":
             self.warm_up()
 
-    async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
-        """As a replica answers, and measured."""
-        with self.work.item():
-            return await super().__call__(image, call)
+    async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer | Refusal:  # type: ignore[override]
+        """As a replica answers, and measured. A refusal comes back as a value: Serve logs what is raised as a failure,
+        with its traceback, and a deadline that has passed or a full queue is none."""
+        try:
+            with self.work.item():
+                return await super().__call__(image, call)
+        except REFUSALS as refusal:
+            return refusal.with_traceback(None)
+
+    async def check_health(self) -> None:
+        """As a replica's; Serve asks every few seconds."""
+        self.metrics.tell_again()
+        await super().check_health()
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Serve asks this now and then, for the policy ``deployments.autoscaling.by_work``."""

@@ -57,18 +57,21 @@ HANGS_AFTER = 20
 class Replica:
     """Serves one model in one process; needs no Ray."""
 
-    def __init__(self, model: Model[Any, Any], observer: BatchObserver | None = None) -> None:
+    def __init__(self, model: Model[Any, Any], observer: BatchObserver | None = None, name: str = "local") -> None:
         self.model = model
+        self.name = name
+        """By which its batches are known among those of other replicas."""
         self.settings = ReplicaSettings()
         self._fastest = MOST_IMAGES
         self._last_answer = time.monotonic()
         self._suspect = False
         self._shortages = 0
+        self._observer = observer or BatchObserver()
         overlap = Overlap[list[Item], Any, list[Any]](model.device)
         self._collate = memory_errors(overlap.collating(model.collate))
         self._run = memory_errors(overlap.running(model.run))
         self._batcher = Batcher(
-            self._collate, self._run, model.padded_shape, self._budget(), lanes=model.lanes, observer=observer
+            self._collate, self._run, model.padded_shape, self._budget(), lanes=model.lanes, observer=self._observer
         )
         took = []
         for height, width in WARM_UP_SIZES:
@@ -145,8 +148,10 @@ class Replica:
         results = await asyncio.to_thread(self.model.finish, item, outcome.result)
         self._last_answer = time.monotonic()
         self._shortages = 0
-        run_s = outcome.run_s + self._last_answer - finished
-        return Answer(results, round(outcome.queue_s * 1000, 2), round(run_s * 1000, 2))
+        finish_s = self._last_answer - finished
+        self._observer.finished(finish_s)
+        queue_ms, run_ms = (round(seconds * 1000, 2) for seconds in (outcome.queue_s, outcome.run_s + finish_s))
+        return Answer(results, queue_ms, run_ms, f"{self.name}-{outcome.batch}")
 
     async def ready(self) -> dict[str, float]:
         """The thresholds that the settings give. Answers only once the model is loaded and warm.

@@ -101,6 +101,13 @@ class Admission:
         """Taken and not answered yet."""
         return self._ahead[DECODE]
 
+    def expected_s(self) -> dict[str, float]:
+        """Seconds until all images taken have passed each stage, at the speed measured; 0 before there is one."""
+        return {
+            stage: self._ahead[stage] / pace.images_per_s if pace.images_per_s else 0.0
+            for stage, pace in self._paces.items()
+        }
+
     def timed(self, stage: str) -> AbstractContextManager[None]:
         """Time one image's passage of a stage."""
         return self._paces[stage].timed()

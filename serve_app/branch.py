@@ -11,7 +11,16 @@ from ray.exceptions import RayActorError, RayError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from deployments.calls import Answer, Call, CallExpired, OtherModel, ReplicaHung, ReplicaOverloaded
+from deployments.calls import (
+    REFUSALS,
+    Answer,
+    Call,
+    CallExpired,
+    OtherModel,
+    Refusal,
+    ReplicaHung,
+    ReplicaOverloaded,
+)
 from deployments.models.card import ModelCard
 from serve_app.breaker import Breaker, BreakerOpen
 from serve_app.pipeline import BranchFailed, Failure, ModelReplaced
@@ -97,7 +106,9 @@ class ServeBranch:
             return await self._answer(self._by_reference, image, call)
 
     async def _answer(self, handle: DeploymentHandle[Any], image: NDArray[np.uint8], call: Call) -> Answer:
-        answer: Answer = await handle.remote(image, call)
+        answer: Answer | Refusal = await handle.remote(image, call)
+        if isinstance(answer, REFUSALS):
+            raise answer
         return answer
 
     def _unavailable(self) -> BranchFailed:

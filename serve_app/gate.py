@@ -1,5 +1,8 @@
 """The gate before Serve's queues, as ``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`` names it in the configs."""
 
+from collections.abc import Callable
+
+from ray.util.metrics import Counter
 from starlette.middleware import Middleware
 from uvicorn.config import HTTP_PROTOCOLS
 
@@ -27,4 +30,10 @@ def middlewares() -> list[Middleware]:
     listen_as_configured(lambda server: CallGate(own_answers).install(server))
     for file in (open_inference_pb2.DESCRIPTOR, tensorflow_serving_pb2.DESCRIPTOR):
         describe(file)
-    return [Middleware(Gate, write_refusal=write_refusal)]
+    return [Middleware(Gate, write_refusal=write_refusal, report=refusals_counted())]
+
+
+def refusals_counted() -> Callable[[str], None]:
+    """Counts the gate's refusals by code, as Serve's processes that are no replicas can."""
+    refused = Counter("maskgraph_gate_refused", "Requests refused before Serve's queues, by code.", ("code",))
+    return lambda code: refused.inc(tags={"code": code})

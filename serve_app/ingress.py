@@ -1,6 +1,6 @@
 """The Ingress deployment: every HTTP route and gRPC method, on CPU replicas that load no torch."""
 
-import logging
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -10,13 +10,15 @@ import grpc  # type: ignore[import-untyped]
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from deployments import tracing
 from deployments.models.card import Task, card_path, read_card
 from serve_app.api_keys import ApiKeys, Holder, TooManyRequests
 from serve_app.branch import ServeBranch
 from serve_app.exposure import refuse_to_be_open, serving_host
-from serve_app.grpc.call import CallRefused, GrpcContext, metadata_of, refusals
+from serve_app.grpc.call import CallRefused, GrpcContext, metadata_of, refusals, seen_call
 from serve_app.grpc.health import Health
 from serve_app.http.app import Routes, create_app
+from serve_app.metrics import ServeMetrics
 from serve_app.pipeline import Pipeline
 from serve_app.protocols.kserve import routes as kserve
 from serve_app.protocols.native import routes as native
@@ -26,9 +28,8 @@ from serve_app.protocols.paddlehub import routes as paddlehub
 from serve_app.protocols.roboflow import routes as roboflow
 from serve_app.protocols.tf_serving.service import ModelService, PredictionService
 from serve_app.refusals import write_refusal
+from serve_app.seen import watched
 from serve_app.settings import Dialect, Settings
-
-logger = logging.getLogger("ray.serve")
 
 GRPC_SERVICES = (
     "inference.GRPCInferenceService",
@@ -73,19 +74,22 @@ def delegated(
     """
 
     async def call(self: Any, request: bytes, grpc_context: GrpcContext) -> Any:
-        try:
-            with ExitStack() as stack:
+        with watched(seen_call(method, grpc_context), self.metrics.report) as call_seen, ExitStack() as stack:
+            try:
                 with refusals(grpc_context):
                     holder = self.check_call(dialect, grpc_context, is_open)
                     if holder is not None:
                         stack.enter_context(counted(holder))
                     if has_images:
                         self.pipeline.check_room(time.time())
-                return await getattr(getattr(self, service), method)(request, grpc_context)
-        except CallRefused as refusal:
-            # What is raised would be logged with its traceback, and its trailing metadata would be lost.
-            logger.info("%s: %s: %s", method, refusal.code.name, refusal.details)
-            return Nothing()
+                answer = await getattr(getattr(self, service), method)(request, grpc_context)
+                call_seen.status = "OK"
+                return answer
+            except CallRefused as refusal:
+                # What is raised would be logged with its traceback, and its trailing metadata would be lost.
+                call_seen.status = refusal.code.name
+                call_seen.refusal = refusal.code.name.lower()
+                return Nothing()
 
     return call
 
@@ -117,12 +121,20 @@ class Ingress:
         self.prediction_service = PredictionService(self.pipeline, self.limits)
         self.model_service = ModelService(self.pipeline)
         self.health = Health(self.pipeline, GRPC_SERVICES)
-        self.pipeline.ready()  # from now on it is known
+        tracing.start()
+        self.metrics = ServeMetrics(self.pipeline)
+        self._telling = asyncio.create_task(self.metrics.keep_telling())
 
     def __serve_build_asgi_app__(self) -> Any:
         protocols = [HTTP_PROTOCOLS[dialect] for dialect in self.settings.dialects if dialect in HTTP_PROTOCOLS]
         return create_app(
-            self.pipeline, self.limits, protocols, self.api_keys, self.settings.cors_origins, write_refusal
+            self.pipeline,
+            self.limits,
+            protocols,
+            self.api_keys,
+            self.settings.cors_origins,
+            write_refusal,
+            self.metrics.report,
         )
 
     def check_call(self, dialect: Dialect, grpc_context: GrpcContext, is_open: bool) -> Holder | None:

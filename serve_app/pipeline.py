@@ -18,6 +18,7 @@ from deployments.models.card import ModelCard, Task
 from deployments.results import Detection, Face, Instance, Results
 from serve_app.admission import DECODE, Admission, Admitted, Capacity
 from serve_app.people import Person, tie
+from serve_app.seen import Seen, seen
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -156,6 +157,7 @@ class _Underway:
     """Wall clock, seconds since the epoch."""
     cards: dict[Task, ModelCard]
     """Of the models that have answered for one of its images: all others must have the same."""
+    seen: Seen
 
 
 class Pipeline:
@@ -190,9 +192,13 @@ class Pipeline:
         size = sum(len(image.data) if isinstance(image, EncodedImage) else image.nbytes for image in request.images)
         on_clock = self.admission.clock() + deadline - time.time()
         tasks = self.tasks(request.options)
+        watched = seen()
+        watched.images = len(request.images)
         with self.admission.request(tasks, len(request.images), size, on_clock) as admitted:
-            underway = _Underway(request, admitted, deadline, {})
+            underway = _Underway(request, admitted, deadline, {}, watched)
             images = await gather_or_cancel(self._one(image, underway) for image in request.images)
+        watched.failures += [(failure.code, failure.task) for image in images for failure in image.errors]
+        watched.analysed = time.monotonic()
         cards = {task: underway.cards.get(task, self.branches[task].card) for task in tasks}
         return Analysis(images, cards, milliseconds_since(started))
 
@@ -220,8 +226,10 @@ class Pipeline:
 
     async def _one(self, source: EncodedImage | NDArray[np.uint8], underway: _Underway) -> ImageAnalysis:
         analysis = ImageAnalysis(name=source.name if isinstance(source, EncodedImage) else None)
+        arrived = time.monotonic()
         try:
             async with self.admission.turn(underway.admitted, await self._pixel_count(source)):
+                underway.seen.passed("turn", time.monotonic() - arrived)
                 await self._fill(analysis, source, underway)
                 if underway.request.then is not None:
                     await underway.request.then(analysis)
@@ -237,7 +245,7 @@ class Pipeline:
         self, analysis: ImageAnalysis, source: EncodedImage | NDArray[np.uint8], underway: _Underway
     ) -> None:
         started = time.monotonic()
-        with self.admission.timed(DECODE):
+        with self.admission.timed(DECODE), underway.seen.stage("decode"):
             pixels = await self._pixels(source)
         analysis.height, analysis.width = pixels.shape[:2]
         if underway.request.keep_pixels:
@@ -245,7 +253,8 @@ class Pipeline:
         analysis.timing_ms["decode"] = milliseconds_since(started)
         tasks = self.tasks(underway.request.options)
         await asyncio.gather(*(self._branch(task, pixels, analysis, underway) for task in tasks))
-        analysis.people = await self.on_thread(tie, analysis.faces, analysis.instances)
+        with underway.seen.stage("combine"):
+            analysis.people = await self.on_thread(tie, analysis.faces, analysis.instances)
         analysis.timing_ms["total"] = milliseconds_since(started)
 
     async def _pixel_count(self, source: EncodedImage | NDArray[np.uint8]) -> int:
@@ -284,24 +293,31 @@ class Pipeline:
     async def _answer(self, task: Task, pixels: NDArray[np.uint8], underway: _Underway) -> tuple[Answer, ModelCard]:
         """The branch's, and the card of the model that gave it."""
         branch = self.branches[task]
-        height, width = pixels.shape[:2]
         while True:
             card = branch.card
-            call = Call(
-                height=height,
-                width=width,
-                options=getattr(underway.request.options, task),
-                deadline=underway.deadline,
-                request_id=underway.request.request_id,
-                traceparent=underway.request.traceparent,
-                card=card.digest,
-            )
-            prepared = await self.on_thread(prepare, pixels, card.image)
+            with underway.seen.stage("resize", task):
+                prepared = await self.on_thread(prepare, pixels, card.image)
             try:
-                with self.admission.timed(task):
-                    return await branch(prepared, call), card
+                with self.admission.timed(task), underway.seen.stage("answer", task) as traceparent:
+                    answer = await branch(prepared, self._call(task, pixels, card, underway, traceparent))
             except ModelReplaced:
                 continue
+            underway.seen.batches.append(answer.batch)
+            return answer, card
+
+    def _call(
+        self, task: Task, pixels: NDArray[np.uint8], card: ModelCard, underway: _Underway, traceparent: str | None
+    ) -> Call:
+        request = underway.request
+        return Call(
+            height=pixels.shape[0],
+            width=pixels.shape[1],
+            options=getattr(request.options, task),
+            deadline=underway.deadline,
+            request_id=request.request_id,
+            traceparent=traceparent or request.traceparent,
+            card=card.digest,
+        )
 
 
 async def gather_or_cancel(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS: dict[str, set[str]] = {
     "results, as every floor speaks of them": {"deployments.results"},
-    "pure functions on arrays, and what a call carries": {
+    "pure functions on arrays, what a call carries, and its spans": {
+        "deployments.tracing",
         "deployments.imaging",
         "deployments.calls",
         "deployments.settings",
@@ -34,6 +35,7 @@ FLOORS: dict[str, set[str]] = {
         "serve_app.api_keys",
         "serve_app.exposure",
         "serve_app.traceparent",
+        "serve_app.seen",
         "serve_app.pace",
         "serve_app.admission",
         "serve_app.overloads",
@@ -42,6 +44,7 @@ FLOORS: dict[str, set[str]] = {
         "serve_app.people",
         "serve_app.pipeline",
         "serve_app.branch",
+        "serve_app.metrics",
     },
     "what an operator sets": {"serve_app.settings"},
     "what all HTTP, or all gRPC, protocols share": {"serve_app.http", "serve_app.grpc"},
@@ -60,6 +63,7 @@ LIGHT = {
     "deployments.results",
     "deployments.imaging",
     "deployments.calls",
+    "deployments.tracing",
     "deployments.settings",
     "deployments.models.card",
 }

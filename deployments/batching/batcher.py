@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from math import ceil, inf, isfinite
 from time import monotonic
 from typing import Generic, TypeVar
@@ -43,6 +44,7 @@ Batch = TypeVar("Batch")
 class _Run:
     """A batch's time on the device. It knows no item: an error's traceback keeps it, and would keep their memory."""
 
+    number: int
     started: float = 0.0
     ended: float = 0.0
 
@@ -103,6 +105,7 @@ class Batcher(Generic[Item, Batch, Result]):
         self._closing = False
         self._broken_by: BaseException | None = None
         self._drained = asyncio.Event()
+        self._count = count(1)
 
     @property
     def hung(self) -> bool:
@@ -203,7 +206,7 @@ class Batcher(Generic[Item, Batch, Result]):
         if len(tickets) > self.budget.capacity(tickets[0].shape):
             self._retry(tickets)  # The budget shrank since.
         elif [ticket for ticket in tickets if ticket.alive()]:
-            run = _Run()
+            run = _Run(next(self._count))
             self._running[run] = tickets
             checked = partial(self._run_checked, run, len(tickets))
             self._start(self._device, checked, batch, tickets, partial(self._on_ran, run))
@@ -255,14 +258,14 @@ class Batcher(Generic[Item, Batch, Result]):
         tickets = self._running.pop(run)
         run_s = run.ended - run.started
         waits_s = [run.started - ticket.submitted for ticket in tickets]
-        self._observer.batch_ran(waits_s, run_s)
+        self._observer.batch_ran(run.number, [ticket.item for ticket in tickets], waits_s, run_s)
         error = done.exception()
         if error is not None:
             self._split(tickets, error)
             return
         for ticket, result, wait_s in zip(tickets, done.result(), waits_s, strict=True):
             if not ticket.answer.done():
-                ticket.answer.set_result(Outcome(result, wait_s, run_s, len(tickets)))
+                ticket.answer.set_result(Outcome(result, wait_s, run_s, len(tickets), run.number))
 
     def _split(self, tickets: list[Ticket[Item, Result]], error: BaseException) -> None:
         if len(tickets) == 1:

@@ -40,6 +40,8 @@ class Outcome(Generic[Result]):
     """Seconds of that run."""
     batch_size: int
     """Items in that run."""
+    batch: int
+    """Number of that run."""
 
 
 @dataclass(eq=False, slots=True)

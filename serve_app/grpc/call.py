@@ -15,6 +15,8 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from serve_app.admission import Overloaded
+from serve_app.seen import Seen
+from serve_app.traceparent import well_formed
 
 if TYPE_CHECKING:  # Serve's proxies import this module, and need none of the pipeline
     from serve_app.pipeline import Failure
@@ -129,6 +131,12 @@ def refuse_failures(failures: Sequence[Sequence["Failure"]]) -> None:
 def metadata_of(context: GrpcContext) -> dict[str, str]:
     """The call's text metadata."""
     return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+
+
+def seen_call(method: str, context: GrpcContext) -> Seen:
+    """What is to be seen of a call that begins."""
+    metadata = metadata_of(context)
+    return Seen(request_id(metadata), method, well_formed(metadata.get("traceparent")), status="CANCELLED")
 
 
 def request_id(metadata: dict[str, str]) -> str:

@@ -12,12 +12,14 @@ from serve_app.api_keys import ApiKeys
 from serve_app.http import page, service
 from serve_app.http.arrival import Arrival
 from serve_app.http.auth import Authentication
-from serve_app.http.errors import ErrorBoundary, RequestError, error_response
+from serve_app.http.errors import ErrorBoundary, RequestError, error_response, noted
 from serve_app.http.head import HeadAsGet
 from serve_app.http.prefix import RootOfPrefix
 from serve_app.http.request_id import RequestId
+from serve_app.http.seen import SeenRequests
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
+from serve_app.seen import Seen
 
 Routes = Callable[[Pipeline, Limits], APIRouter]
 """The HTTP routes of a protocol."""
@@ -33,11 +35,13 @@ def create_app(
     api_keys: ApiKeys,
     cors_origins: Sequence[str] = (),
     write_refusal: Callable[[str, RequestError], Response] = lambda path, error: error_response(error),
+    report: Callable[[Seen], None] = lambda request: None,
 ) -> FastAPI:
     """The HTTP application with the routes of these protocols; without ``api_keys`` it is open.
 
     Pages from ``cors_origins`` may read its answers in a browser; ``*`` stands for every page. ``write_refusal`` knows
-    in which form a path's protocol says that a key asks for too much; by default it is the native one.
+    in which form a path's protocol says that a key asks for too much; by default it is the native one. ``report`` is
+    told of each request at its end.
     """
     app = FastAPI(
         title="Maskgraph",
@@ -67,6 +71,7 @@ def create_app(
             max_age=600,
         )
     app.add_middleware(Arrival, limits=limits)
+    app.add_middleware(SeenRequests, report=report)
     app.add_middleware(RequestId)  # added last, so outermost: errors carry the id too
     return app
 
@@ -78,4 +83,4 @@ async def _routing_error(request: Request, error: Exception) -> Response:
         405: f"{request.method[:20]} is not allowed on {request.scope['path'][:200]!r}",
     }.get(error.status_code, error.detail)
     refusal = RequestError(error.status_code, CODES.get(error.status_code, "bad_request"), message)
-    return error_response(refusal, error.headers)
+    return error_response(noted(refusal), error.headers)

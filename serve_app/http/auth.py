@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.api_keys import ApiKeys, TooManyRequests
-from serve_app.http.errors import RequestError, error_response
+from serve_app.http.errors import RequestError, error_response, noted
 
 
 class Authentication:
@@ -36,7 +36,7 @@ class Authentication:
         holder = self._keys.holder(Headers(scope=scope))
         if holder is None:
             message = "a valid API key is needed: Authorization: Bearer KEY, or X-API-Key"
-            refusal = error_response(RequestError(401, "unauthorized", message), {"WWW-Authenticate": "Bearer"})
+            refusal = error_response(noted(RequestError(401, "unauthorized", message)), {"WWW-Authenticate": "Bearer"})
             await refusal(scope, receive, send)
             return
         try:
@@ -44,7 +44,7 @@ class Authentication:
                 await self.app(scope, receive, send)
         except TooManyRequests as error:
             refused = RequestError(429, "too_many_requests", str(error), retry_after_s=error.retry_after_s)
-            await self._write_refusal(scope["path"], refused)(scope, receive, send)
+            await self._write_refusal(scope["path"], noted(refused))(scope, receive, send)
 
     def _is_open(self, scope: Scope) -> bool:
         path = scope["path"].removeprefix(scope.get("root_path", ""))

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.admission import Overloaded
+from serve_app.seen import seen
 
 if TYPE_CHECKING:  # Serve's proxies import this module, and need none of the pipeline
     from serve_app.pipeline import Failure
@@ -75,13 +76,19 @@ def refusals_as(
             try:
                 return await route(*arguments, **named)
             except RequestError as error:
-                return write(error)
+                return write(noted(error))
             except Overloaded as overloaded:
-                return write(from_overload(overloaded))
+                return write(noted(from_overload(overloaded)))
 
         return answer
 
     return decorate
+
+
+def noted(error: RequestError) -> RequestError:
+    """The error, and what is seen of its request is that it was refused for it."""
+    seen().refusal = error.code
+    return error
 
 
 def from_overload(overloaded: Overloaded) -> RequestError:
@@ -131,5 +138,5 @@ class ErrorBoundary:
             logger.exception("request %s failed", scope.get("state", {}).get("request_id"))
             if started:
                 raise
-            response = error_response(RequestError(500, "internal", "the service failed on this request"))
+            response = error_response(noted(RequestError(500, "internal", "the service failed on this request")))
             await response(scope, receive, send)

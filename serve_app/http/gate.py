@@ -6,6 +6,7 @@ client could change what the operator set are left out.
 """
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -21,6 +22,8 @@ from serve_app.http.request_id import well_formed_or_new
 from serve_app.http.uploads import Uploads
 from serve_app.limits import Limits
 from serve_app.overloads import NOBODY_ANSWERS, Overloads
+
+logger = logging.getLogger("ray.serve")
 
 ARRIVED = b"x-maskgraph-arrived"
 """Tells the ingress when a request came: wall clock, seconds since the epoch."""
@@ -80,9 +83,16 @@ class Forwarded:
 class Gate:
     """Refuses by itself what it can, in the form of the path's protocol, as ``write_refusal`` knows it."""
 
-    def __init__(self, app: ASGIApp, write_refusal: Callable[[str, RequestError], Response]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        write_refusal: Callable[[str, RequestError], Response],
+        report: Callable[[str], None] = lambda code: None,
+    ) -> None:
+        """``report`` is told the code of each refusal."""
         self.app = app
         self._write_refusal = write_refusal
+        self._report = report
         self._uploads = Uploads()
         self._limits: Limits | None = None
         self._announced_limits = b""
@@ -110,6 +120,9 @@ class Gate:
         try:
             await self._pass(scope, receive, watched_send, headers)
         except RequestError as error:
+            self._report(error.code)
+            fields = {"request_id": request_id, "status": str(error.status), "code": error.code}
+            logger.info("the gate refused: %s %s", error.status, error.code, extra=fields)
             await self._write_refusal(scope["path"], error)(scope, receive, watched_send)
         except ClientDisconnect:
             return  # while it sent its body; there is nobody to answer

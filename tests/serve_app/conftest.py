@@ -65,7 +65,7 @@ class FakeBranch:
             raise BranchFailed(self.failure)
         if self.error is not None:
             raise self.error
-        return Answer(self.results, queue_ms=1.25, run_ms=7.5)
+        return Answer(self.results, queue_ms=1.25, run_ms=7.5, batch="fake-1")
 
     def ready(self) -> bool:
         return self.alive

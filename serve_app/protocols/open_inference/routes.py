@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from serve_app.admission import Overloaded
 from serve_app.http.bounded_json import parse_json
-from serve_app.http.errors import STATUS_OF_FAILURE, RequestError, from_overload
+from serve_app.http.errors import STATUS_OF_FAILURE, RequestError, from_overload, noted
 from serve_app.http.limits import read_body
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
@@ -62,11 +62,12 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
             return await _dispatch(service, request)
         except InferenceError as error:
             status = STATUS[error.code]
-            return refusal(RequestError(status, error.code, error.message, retry_after_s=1 if status == 503 else None))
+            retry_after_s = 1 if status == 503 else None
+            return refusal(noted(RequestError(status, error.code, error.message, retry_after_s=retry_after_s)))
         except RequestError as error:
-            return refusal(error)
+            return refusal(noted(error))
         except Overloaded as overloaded:
-            return refusal(from_overload(overloaded))
+            return refusal(noted(from_overload(overloaded)))
         except ClientDisconnect:
             raise
         except Exception:

@@ -78,7 +78,7 @@ class Recorder(BatchObserver):
     def queue_changed(self, length: int) -> None:
         self.queue.append(length)
 
-    def batch_ran(self, waits_s: Any, run_s: float) -> None:
+    def batch_ran(self, batch: int, items: Any, waits_s: Any, run_s: float) -> None:
         self.sizes.append(len(waits_s))
         self.waits_s.extend(waits_s)
         self.runs_s.append(run_s)
@@ -727,7 +727,7 @@ def test_may_be_built_outside_a_loop() -> None:
 
 
 class BrokenMetrics(BatchObserver):
-    def batch_ran(self, waits_s: Any, run_s: float) -> None:
+    def batch_ran(self, batch: int, items: Any, waits_s: Any, run_s: float) -> None:
         raise RuntimeError("no metrics")
 
 

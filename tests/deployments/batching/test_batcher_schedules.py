@@ -198,7 +198,7 @@ class Schedule(BatchObserver):
     def queue_changed(self, length: int) -> None:
         self.queue_length = length
 
-    def batch_ran(self, waits_s: Any, run_s: float) -> None:
+    def batch_ran(self, batch: int, items: Any, waits_s: Any, run_s: float) -> None:
         self.runs.remove(len(waits_s))  # of those under way, one has as many
         assert all(wait_s >= 0 for wait_s in waits_s)
 

@@ -1,9 +1,11 @@
 from typing import Any
 
+import numpy as np
 import pytest
 from ray.util import metrics
 
 from deployments.batching.metrics import ServeBatchMetrics
+from deployments.calls import Call, Item, MaskDetectionOptions
 
 
 @pytest.fixture
@@ -18,10 +20,19 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float, dict[str
     return points
 
 
+MODEL = {"model": "face_mask", "version": "1", "precision": "float32", "device": "cpu"}
+
+
+def item(traceparent: str | None = None) -> Item:
+    call = Call(1, 1, MaskDetectionOptions(), deadline=0.0, request_id="an-id", traceparent=traceparent)
+    return Item(np.zeros((1, 1, 3), np.uint8), call)
+
+
 def test_a_batchers_events_become_series_of_its_task(recorded: list[tuple[str, float, dict[str, str]]]) -> None:
-    observer = ServeBatchMetrics("mask_detection")
+    observer = ServeBatchMetrics("mask_detection", "replica", MODEL)
     observer.queue_changed(3)
-    observer.batch_ran([0.25, 0.5], 0.125)
+    observer.batch_ran(1, [item(), item()], [0.25, 0.5], 0.125)
+    observer.finished(0.0625)
     observer.dropped("expired")
     observer.failed(ValueError("not for the label"))
     task = {"task": "mask_detection"}
@@ -31,16 +42,30 @@ def test_a_batchers_events_become_series_of_its_task(recorded: list[tuple[str, f
         ("maskgraph_batch_wait_ms", 500.0, task),
         ("maskgraph_batch_run_ms", 125.0, task),
         ("maskgraph_batch_size", 2, task),
+        ("maskgraph_finish_ms", 62.5, task),
         ("maskgraph_batch_dropped", 1.0, {**task, "reason": "expired"}),
         ("maskgraph_batch_failed", 1.0, {**task, "error": "ValueError"}),
     ]
 
 
+def test_gauges_are_told_again(recorded: list[tuple[str, float, dict[str, str]]]) -> None:
+    observer = ServeBatchMetrics("mask_detection", "replica", MODEL)
+    observer.queue_changed(3)
+    recorded.clear()
+    observer.tell_again()
+    assert recorded == [
+        ("maskgraph_batch_queue_length", 3, {"task": "mask_detection"}),
+        ("maskgraph_model", 1, {"task": "mask_detection", **MODEL}),
+    ]
+
+
 def test_every_tag_of_a_series_is_declared() -> None:
     # Ray itself refuses a point with a missing or undeclared tag.
-    observer = ServeBatchMetrics("instance_segmentation")
+    observer = ServeBatchMetrics("instance_segmentation", "replica", MODEL)
     observer.queue_changed(0)
-    observer.batch_ran([], 0.0)
+    observer.tell_again()
+    observer.batch_ran(1, [], [], 0.0)
+    observer.finished(0.0)
     observer.dropped("cancelled")
     observer.failed(MemoryError())
     with pytest.raises(ValueError, match="reason"):

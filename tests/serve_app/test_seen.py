@@ -1,0 +1,150 @@
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from serve_app.http.app import create_app
+from serve_app.limits import Limits
+from serve_app.pipeline import AnalyzeRequest, EncodedImage, Pipeline
+from serve_app.protocols.native import routes as native
+from serve_app.seen import Seen, seen, watched
+from tests.serve_app.conftest import FakeBranch, client_of
+
+PNG = {"Content-Type": "image/png"}
+
+
+@pytest.fixture
+def ended() -> list[Seen]:
+    """The requests that were reported."""
+    return []
+
+
+@pytest.fixture
+def app(pipeline: Pipeline, limits: Limits, ended: list[Seen]) -> FastAPI:
+    return create_app(pipeline, limits, [native.routes], frozenset(), report=ended.append)
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[dict[str, Any]]]:
+    """A function that gives what was logged of the service, a line each."""
+    caplog.set_level(logging.INFO, "ray.serve")
+    return lambda: [vars(record) for record in caplog.records if record.name == "ray.serve"]
+
+
+async def test_an_answer_is_one_line_with_its_stages_and_batches(
+    app: FastAPI, photo: bytes, ended: list[Seen], lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    async with client_of(app) as client:
+        await client.post("/analyze?masks=none", content=photo, headers={**PNG, "X-Request-ID": "mine"})
+    (request,) = ended
+    assert (request.status, request.images, request.outcome) == ("200", 1, "answered")
+    stages = {(stage, task) for stage, _, task in request.passages}
+    assert stages == {
+        ("turn", None),
+        ("decode", None),
+        ("resize", "mask_detection"),
+        ("resize", "instance_segmentation"),
+        ("answer", "mask_detection"),
+        ("answer", "instance_segmentation"),
+        ("combine", None),
+        ("write", None),
+    }
+    assert all(0 <= seconds <= request.seconds for _, seconds, _ in request.passages)
+    (line,) = lines()
+    assert line["msg"] % line["args"] == f"POST /analyze 200 in {1000 * request.seconds:.0f} ms"
+    assert (line["request_id"], line["status"], line["images"]) == ("mine", "200", 1)
+    assert line["slowest_ms"].keys() >= {"decode", "mask_detection_answer", "write"}
+    assert line["batches"] == ["fake-1", "fake-1"]
+
+
+async def test_a_refusal_is_one_line_without_a_traceback(
+    app: FastAPI, photo: bytes, ended: list[Seen], lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    refused = {
+        "unsupported_format": {"url": "/analyze", "content": b"no picture", "headers": PNG},
+        "bad_option": {"url": "/analyze?masks=secret-words", "content": photo, "headers": PNG},
+        "not_found": {"url": "/nowhere", "content": b""},
+    }
+    async with client_of(app) as client:
+        for request in refused.values():
+            await client.post(**request)  # type: ignore[arg-type]
+    assert [request.refusal for request in ended] == list(refused)
+    assert [line["code"] for line in lines()] == list(refused)
+    assert [line["exc_info"] for line in lines()] == [None] * len(refused)
+    assert "secret-words" not in str(lines())
+
+
+async def test_a_fault_of_ours_is_a_traceback_and_a_line(
+    app: FastAPI, photo: bytes, faces: FakeBranch, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    faces.error = RuntimeError("at fault")
+    async with client_of(app) as client:
+        await client.post("/analyze", content=photo, headers=PNG)
+    fault, line = lines()
+    assert fault["exc_info"] is not None
+    assert (line["exc_info"], line["status"], line["code"]) == (None, "500", "internal")
+
+
+async def test_a_branch_that_failed_is_in_the_line(
+    app: FastAPI, photo: bytes, instances: FakeBranch, ended: list[Seen], lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    instances.fail("unavailable")
+    async with client_of(app) as client:
+        await client.post("/analyze", content=photo, headers=PNG)
+    assert ended[0].outcome == "partly"
+    assert lines()[0]["failures"] == ["instance_segmentation: unavailable"]
+
+
+async def test_probes_and_pages_leave_no_line(
+    app: FastAPI, ended: list[Seen], lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    async with client_of(app) as client:
+        for path in ("/livez", "/readyz", "/", "/models"):
+            assert (await client.get(path)).status_code == httpx.codes.OK
+    assert len(ended) == 4
+    assert lines() == []
+
+
+async def test_no_path_breaks_a_line(app: FastAPI, lines: Callable[[], list[dict[str, Any]]]) -> None:
+    async with client_of(app) as client:
+        await client.get("/x%0AINFO%20forged/%C3%A9" + "y" * 1000)
+    (line,) = lines()
+    said = line["msg"] % line["args"]
+    assert "\n" not in said
+    assert len(said) < 300
+
+
+async def test_requests_at_once_are_seen_apart(ended: list[Seen]) -> None:
+    async def one(name: str) -> None:
+        with watched(Seen(name, "POST"), ended.append):
+            for _ in range(3):
+                await asyncio.sleep(0)
+                with seen().stage(name):
+                    await asyncio.sleep(0)
+
+    await asyncio.gather(one("a"), one("b"))
+    assert {request.request_id: [passage.stage for passage in request.passages] for request in ended} == {
+        "a": ["a"] * 3,
+        "b": ["b"] * 3,
+    }
+    assert seen().passages == []
+
+
+async def test_a_client_that_leaves_is_seen_as_such(
+    pipeline: Pipeline, photo: bytes, faces: FakeBranch, ended: list[Seen]
+) -> None:
+    faces.gate = asyncio.Event()
+
+    async def ask() -> None:
+        with watched(Seen("an-id", "ModelInfer", status="CANCELLED"), ended.append):
+            await pipeline.analyze(AnalyzeRequest([EncodedImage(photo)], "an-id"))
+
+    asked = asyncio.create_task(ask())
+    await faces.entered.wait()
+    asked.cancel()
+    await asyncio.wait([asked])
+    assert [request.status for request in ended] == ["CANCELLED"]
