@@ -27,10 +27,11 @@ def middlewares() -> list[Middleware]:
     """
     HTTP_PROTOCOLS["auto"] = HTTP_PROTOCOLS["h11"]
     own_answers = {LIVE: open_inference_pb2.ServerLiveResponse(live=True).SerializeToString()}
-    listen_as_configured(lambda server: CallGate(own_answers).install(server))
+    report = refusals_counted()
+    listen_as_configured(lambda server: CallGate(own_answers, report=report).install(server))
     for file in (open_inference_pb2.DESCRIPTOR, tensorflow_serving_pb2.DESCRIPTOR):
         describe(file)
-    return [Middleware(Gate, write_refusal=write_refusal, report=refusals_counted())]
+    return [Middleware(Gate, write_refusal=write_refusal, report=report)]
 
 
 def refusals_counted() -> Callable[[str], None]:

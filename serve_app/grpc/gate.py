@@ -3,6 +3,7 @@
 As http/gate.py does for HTTP, it tells an overload on without asking the ingress again, and bounds the bytes that wait.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from serve_app.grpc.call import BUSY, PUSHBACK, CallRefused
 from serve_app.limits import Limits
 from serve_app.overloads import NOBODY_ANSWERS, Overloads
 
+logger = logging.getLogger("ray.serve")
+
 MOST_BYTES = Limits().bytes_in_flight
 LOST = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE)
 """Codes that Serve sets where a replica died, or where there is none."""
@@ -23,9 +26,16 @@ Handler = Callable[[Any, Any], Awaitable[bytes]]
 class Gate:
     """Of one gRPC server."""
 
-    def __init__(self, own_answers: Mapping[str, bytes], most_bytes: int = MOST_BYTES) -> None:
-        """own_answers: messages that are sent without asking anybody, by method; most_bytes: of all that wait."""
+    def __init__(
+        self,
+        own_answers: Mapping[str, bytes],
+        most_bytes: int = MOST_BYTES,
+        report: Callable[[str], None] = lambda code: None,
+    ) -> None:
+        """own_answers: messages that are sent without asking anybody, by method; most_bytes: of all that wait; report:
+        is told the code of each refusal."""
         self._own_answers = own_answers
+        self._report = report
         self._most_bytes = most_bytes
         self._held = 0
         self._overloads = Overloads()
@@ -51,6 +61,8 @@ class Gate:
                 return await handler(request, context)
             refusal = self._refusal(method, len(request))
             if refusal is not None:
+                self._report(refusal.code.name.lower())
+                logger.info("the gate refused: %s %s", method, refusal.code.name)
                 refusal.write_to(context)
                 return b""
             self._held += len(request)
