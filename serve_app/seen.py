@@ -127,5 +127,6 @@ def _log(request: Seen) -> None:
     level = logging.INFO if request.images or request.refusal else logging.DEBUG
     if logger.isEnabledFor(level):
         words = [request.method, request.path, request.status, request.refusal, f"in {1000 * request.seconds:.0f} ms"]
-        fields = {"request_id": request.request_id, **request.fields()}
+        # Serve's own key: into the replica's file alone. Ray would carry each line to the console of who started it.
+        fields = {"request_id": request.request_id, "log_to_stderr": False, **request.fields()}
         logger.log(level, "%s", " ".join(filter(None, words)), extra=fields)

@@ -6,7 +6,10 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from deployments import tracing
 from serve_app.http.app import create_app
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeRequest, EncodedImage, Pipeline
@@ -148,3 +151,31 @@ async def test_a_client_that_leaves_is_seen_as_such(
     asked.cancel()
     await asyncio.wait([asked])
     assert [request.status for request in ended] == ["CANCELLED"]
+
+
+async def test_spans_lead_from_the_client_over_stages_to_the_branches(
+    app: FastAPI, photo: bytes, faces: FakeBranch, instances: FakeBranch
+) -> None:
+    exported = InMemorySpanExporter()
+    tracing.start_with(SimpleSpanProcessor(exported))
+    try:
+        async with client_of(app) as client:
+            given = f"00-{'a' * 32}-{'b' * 16}-01"
+            await client.post("/analyze", content=photo, headers={**PNG, "traceparent": given, "X-Request-ID": "mine"})
+    finally:
+        tracing.stop()
+    spans = {span.name: span for span in exported.get_finished_spans()}
+    request = spans.pop("POST")
+    assert request.parent is not None
+    assert f"{request.context.trace_id:032x}-{request.parent.span_id:016x}" == f"{'a' * 32}-{'b' * 16}"
+    told = {"request_id": "mine", "path": "/analyze", "status": "200", "images": 1, "outcome": "answered"}
+    assert request.attributes == told
+    assert spans.keys() == {
+        "decode",
+        "combine",
+        *(f"{task} {stage}" for task in ("mask_detection", "instance_segmentation") for stage in ("resize", "answer")),
+    }
+    assert {span.parent.span_id for span in spans.values() if span.parent} == {request.context.span_id}
+    for branch in (faces, instances):
+        context = spans[f"{branch.card.task} answer"].context
+        assert branch.calls[0].traceparent == f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
