@@ -4,7 +4,7 @@ BIN := .venv/bin
 # As maskgraph serve starts Ray: serve_app/commands/serving/environment.py says why.
 RAY_ENV := env -u TMPDIR RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0
 
-.PHONY: serve test check format protos
+.PHONY: serve test check format protos audit
 
 # Token authentication stays on, which Ray sets up by itself for the cluster that it starts here: whoever has another
 # account on this machine reaches loopback, too.
@@ -24,6 +24,11 @@ check: .venv/tests
 format: .venv/tests
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Asks PyPI for what is known of the versions that are installed.
+audit: .venv/runtime
+	$(BIN)/python -m pip install --group audit
+	$(BIN)/pip-audit --skip-editable
 
 protos: .venv/tests
 	$(BIN)/python -m serve_app.grpc.generate

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -107,6 +108,26 @@ def pss_mb(pid: int) -> float:
         return 0.0
     size = re.search(r"^Pss:\s+(\d+) kB", text, re.M)
     return int(size[1]) / 1024 if size else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one process holds."""
+
+    rss_mb: float = 0.0
+    descriptors: int = 0
+    threads: int = 0
+
+
+def held(pid: int) -> Held:
+    """Nothing for a process that has ended."""
+    folder = PROC / str(pid)
+    try:
+        pages = int(first_line(folder / "statm").split()[1])
+        descriptors, threads = (sum(1 for _ in (folder / name).iterdir()) for name in ("fd", "task"))
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return Held()
+    return Held(pages * PAGE_BYTES / 2**20, descriptors, threads)
 
 
 def title(command: str) -> str:

@@ -3,10 +3,24 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import TICKS_A_SECOND, Stat, Used, memory, parse_stat, processes, title, tree, used
+from benchmarks.processes import (
+    TICKS_A_SECOND,
+    Held,
+    Stat,
+    Used,
+    held,
+    memory,
+    parse_stat,
+    processes,
+    title,
+    tree,
+    used,
+)
 
 LINE = "4242 (ray::A (b) c) S 17 4242 4242 0 -1 4194560 900 0 7 0 250 50 0 0 20 0 9 0 1 2 3"
 
@@ -61,3 +75,14 @@ def test_a_childs_memory_and_faults_are_seen() -> None:
         assert mine[child.pid].page_faults > 0
         child.communicate(b"\n")
     assert memory([child.pid]) == {}
+
+
+def test_what_a_process_holds(tmp_path: Path) -> None:
+    before = held(os.getpid())
+    with (tmp_path / "open").open("w"), ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()
+        meanwhile = held(os.getpid())
+    assert meanwhile.descriptors > before.descriptors
+    assert meanwhile.threads > before.threads
+    assert before.rss_mb > 10
+    assert held(2**22 + 1) == Held()
