@@ -24,17 +24,20 @@ LIVE = ("/livez", "/readyz", "/v2/health/live")
 class Probes:
     """What was seen."""
 
-    seconds: list[float] = field(default_factory=list)
+    answers: list[tuple[float, str]] = field(default_factory=list)
+    """Seconds, and what was asked."""
     bad: Counter[str] = field(default_factory=Counter)
 
     @property
     def hold(self) -> bool:
         """Whether each was answered within a second."""
-        return bool(self.seconds) and not self.bad and max(self.seconds) < 1
+        return bool(self.answers) and not self.bad and max(self.answers)[0] < 1
 
     def __str__(self) -> str:
-        worst = f"{max(self.seconds):.2f} s" if self.seconds else "none"
-        return f"probes: {len(self.seconds)} answered, worst {worst}, {dict(self.bad) or 'none'} not"
+        worst: dict[str, float] = {}
+        for seconds, name in sorted(self.answers):
+            worst[name] = round(seconds, 2)
+        return f"probes: {len(self.answers)} answered, the slowest in {worst} s, {dict(self.bad) or 'none'} not"
 
 
 @asynccontextmanager
@@ -54,7 +57,7 @@ async def probing(url: str, grpc_address: str) -> AsyncIterator[Probes]:
         output = await process.stdout.read()
         await process.wait()
         seen = json.loads(output)
-        probes.seconds.extend(seen["seconds"])
+        probes.answers.extend((seconds, name) for seconds, name in seen["answers"])
         probes.bad.update(seen["bad"])
 
 
@@ -76,7 +79,7 @@ async def probe(url: str, grpc_address: str, probes: Probes) -> None:
         except (aiohttp.ClientError, TimeoutError, grpc.aio.AioRpcError) as error:
             probes.bad[f"{name} {type(error).__name__}"] += 1
         else:
-            probes.seconds.append(time.monotonic() - start)
+            probes.answers.append((time.monotonic() - start, name))
 
     async with aiohttp.ClientSession() as session:
         while True:
@@ -94,7 +97,7 @@ async def main(url: str, grpc_address: str) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
-    print(json.dumps({"seconds": probes.seconds, "bad": probes.bad}))
+    print(json.dumps({"answers": probes.answers, "bad": probes.bad}))
 
 
 if __name__ == "__main__":
