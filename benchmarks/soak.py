@@ -40,7 +40,8 @@ def sample(server: HttpServer, started: float, load: Load) -> Sample:
     held = {pid: processes.held(pid) for pid in pids}
     names = processes.titles(pids)
     memory: dict[str, float] = {}
-    for pid, name in names.items():
+    for pid, title in names.items():
+        name = title.removeprefix("ray::").rpartition(":")[2]  # a replica's deployment
         memory[name] = memory.get(name, 0.0) + held[pid].rss_mb
     return Sample(
         minutes=(time.monotonic() - started) / 60,
