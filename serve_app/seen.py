@@ -6,7 +6,7 @@ Never what is in its pictures: no query, and no words of a refusal, which may re
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +17,9 @@ if TYPE_CHECKING:  # Serve's proxies import this module, and need nothing of mod
     from deployments.models.card import Task
 
 logger = logging.getLogger("ray.serve")
+
+PROBING = ("GET", "HEAD")
+"""Methods of probes and pages, which would drown the photos among the spans."""
 
 
 class Passage(NamedTuple):
@@ -102,7 +105,10 @@ def watched(request: Seen, report: Callable[[Seen], None]) -> Iterator[Seen]:
     token = _current.set(request)
     try:
         attributes: dict[str, str | int] = {"request_id": request.request_id, "path": request.path}
-        with tracing.span(request.method, request.traceparent, "server", attributes) as traceparent:
+        span: AbstractContextManager[str | None] = nullcontext(request.traceparent)
+        if request.method not in PROBING:
+            span = tracing.span(request.method, request.traceparent, "server", attributes)
+        with span as traceparent:
             request.traceparent = traceparent
             try:
                 yield request

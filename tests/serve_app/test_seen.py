@@ -160,6 +160,7 @@ async def test_spans_lead_from_the_client_over_stages_to_the_branches(
     tracing.start_with(SimpleSpanProcessor(exported))
     try:
         async with client_of(app) as client:
+            await client.get("/readyz")
             given = f"00-{'a' * 32}-{'b' * 16}-01"
             await client.post("/analyze", content=photo, headers={**PNG, "traceparent": given, "X-Request-ID": "mine"})
     finally:
