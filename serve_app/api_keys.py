@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from deployments.plain_yaml import MAX_BYTES, read_yaml
 
 logger = logging.getLogger("ray.serve")
 
 LOOKED_AT_EVERY_S = 1.0
 """Seconds after which the file of keys is looked at again."""
-MAX_FILE_BYTES = 1024 * 1024
 
 
 class KeyEntry(BaseModel):
@@ -171,13 +171,11 @@ def digest(key: bytes) -> str:
 def read_key_file(path: Path) -> tuple[KeyEntry, ...]:
     """The entries of a file of keys. Raises ValueError naming the file and what is wrong, OSError."""
     with path.open("rb") as file:
-        text = file.read(MAX_FILE_BYTES + 1)
-    if len(text) > MAX_FILE_BYTES:
-        raise ValueError(f"{path.absolute()}: larger than {MAX_FILE_BYTES} bytes")
+        text = file.read(MAX_BYTES + 1)
     try:
-        entries = KeyFile.model_validate(yaml.safe_load(text)).keys
-    except (ValidationError, yaml.YAMLError) as error:
-        what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "no YAML"
+        entries = KeyFile.model_validate(read_yaml(text)).keys
+    except ValueError as error:
+        what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error).splitlines()[0]
         raise ValueError(f"{path.absolute()} is no file of API keys: {what}") from None
     names = [entry.name for entry in entries]
     if len(set(names)) < len(names):

@@ -16,6 +16,7 @@ FLOORS: dict[str, set[str]] = {
         "deployments.imaging",
         "deployments.calls",
         "deployments.settings",
+        "deployments.plain_yaml",
     },
     "the client, which the service knows nothing of": {"serve_app.client"},
     "what networks run in": {"deployments.engines"},
@@ -65,6 +66,7 @@ LIGHT = {
     "deployments.calls",
     "deployments.tracing",
     "deployments.settings",
+    "deployments.plain_yaml",
     "deployments.models.card",
 }
 """All that an ingress replica takes from the deployments: none of it loads torch."""

@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from deployments.imaging.tags import MAX_NUMBERS, count_numbers
+
 Pixels = NDArray[np.uint8]
 
 ORIENTATION_TAG = 0x0112
@@ -11,7 +13,7 @@ ORIENTATION_TAG = 0x0112
 
 def orientation_of(exif: bytes | None) -> int:
     """The orientation that an EXIF block states; 1 where it states none or is broken."""
-    if not exif:
+    if not exif or count_numbers(exif.removeprefix(b"Exif\0\0")) > MAX_NUMBERS:
         return 1
     block = Image.Exif()
     try:

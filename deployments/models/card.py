@@ -4,7 +4,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from deployments.calls import (
@@ -15,6 +14,7 @@ from deployments.calls import (
     threshold_names,
 )
 from deployments.imaging.spec import ImageSpec
+from deployments.plain_yaml import MAX_BYTES, read_yaml
 from deployments.results import FaceLabel
 
 Task = Literal["mask_detection", "instance_segmentation", "object_detection"]
@@ -129,8 +129,9 @@ def read_card(path: Path) -> ModelCard:
     Raises ValueError naming the file and the fields that are wrong, OSError where it cannot be read.
     """
     try:
-        return ModelCard.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValueError, yaml.YAMLError) as error:
+        with path.open("rb") as file:
+            return ModelCard.model_validate(read_yaml(file.read(MAX_BYTES + 1)))
+    except ValueError as error:
         raise ValueError(f"model card {path.name}: {error}") from error
 
 

@@ -5,12 +5,12 @@ never refuses a picture, and damage of pixel data always does.
 """
 
 import re
+import warnings
 from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
 from PIL import Image
-from PIL.GifImagePlugin import GifImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from deployments.imaging.as_shown import upright
@@ -19,7 +19,7 @@ from deployments.imaging.decode.heif import HeifPicture
 from deployments.imaging.decode.jpeg import JpegPicture
 from deployments.imaging.decode.picture import ImageHeader, Picture, Pixels
 from deployments.imaging.decode.png import PngPicture
-from deployments.imaging.decode.raster import BmpPicture, RasterPicture, TiffPicture
+from deployments.imaging.decode.raster import BmpPicture, GifPicture, RasterPicture, TiffPicture
 
 __all__ = [
     "ImageError",
@@ -33,12 +33,15 @@ __all__ = [
     "upright",
 ]
 
+# Of odd files Pillow warns by the thousand, each warning with numbers of the file's choice; Python keeps every one.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 _READERS: tuple[tuple[str, re.Pattern[bytes], Callable[[bytes], Picture]], ...] = (
     ("JPEG", re.compile(rb"\xff\xd8\xff"), JpegPicture),
     ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n"), PngPicture),
     ("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL), lambda data: RasterPicture(WebPImageFile(BytesIO(data)))),
     ("AVIF or HEIC", re.compile(rb"....ftyp(av|he|mif1|msf1|miaf)", re.DOTALL), HeifPicture),
-    ("GIF", re.compile(rb"GIF8[79]a"), lambda data: RasterPicture(GifImageFile(BytesIO(data)))),
+    ("GIF", re.compile(rb"GIF8[79]a"), GifPicture),
     ("TIFF", re.compile(rb"II[\x2a\x2b]\0|MM\0[\x2a\x2b]"), TiffPicture),
     ("BMP", re.compile(rb"BM"), BmpPicture),
 )

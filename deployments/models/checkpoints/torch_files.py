@@ -42,6 +42,8 @@ def read_zip(path: Path) -> Weights:
     with zipfile.ZipFile(path) as archive:
         entries = {entry.filename.partition("/")[2]: entry for entry in archive.infolist()}
         size = path.stat().st_size
+        if any(e.header_offset < 0 for e in entries.values()):
+            raise ValueError("its list of entries is damaged")
         if any(e.compress_type != zipfile.ZIP_STORED or e.file_size > size for e in entries.values()):
             raise ValueError("it has compressed entries, which torch never writes")
         if "data.pkl" not in entries:

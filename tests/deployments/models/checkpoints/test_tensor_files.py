@@ -1,3 +1,4 @@
+import io
 import json
 import pickle
 import struct
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
 from deployments.models.checkpoints.tensor_files import read_tensor_file
@@ -183,6 +186,47 @@ def test_safetensors_that_claim_too_much(tmp_path: Path) -> None:
     header = json.dumps({"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header)
     refused(path, "damaged")
+
+
+def test_an_archive_whose_entries_lie_before_its_start(tmp_path: Path) -> None:
+    good, path = tmp_path / "good.pth", tmp_path / "model.pth"
+    torch.save(tensors(), good)
+    rewrite(good, path, lambda data: data)
+    data = path.read_bytes()
+    path.write_bytes(data[:10] + data[200:])
+    refused(path, "list of entries is damaged")
+
+
+def saved(zipped: bool) -> bytes:
+    stream = io.BytesIO()
+    torch.save({"state_dict": tensors(), "meta": {"CLASSES": ("cat",)}}, stream, _use_new_zipfile_serialization=zipped)
+    return stream.getvalue()
+
+
+FILES = {
+    "torch": saved(True),
+    "torch before 1.6": saved(False),
+    "paddle": pickle.dumps({"a": np.arange(6.0).reshape(2, 3), "b": ("b_0", np.asfortranarray(np.ones((2, 2))))}, 4),
+    "safetensors": save({"a": torch.arange(6.0).reshape(2, 3)}, {"note": "x"}),
+}
+
+
+@pytest.mark.parametrize("form", FILES)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(edits=st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=4), st.integers(0, 4)), min_size=1, max_size=4))
+def test_any_damage_is_read_or_refused(tmp_path: Path, form: str, edits: list[tuple[float, bytes, int]]) -> None:
+    data = bytearray(FILES[form])
+    for place, put_in, taken_out in edits:
+        start = int(place * len(data))
+        data[start : start + taken_out] = put_in
+    path = tmp_path / "model.bin"
+    path.write_bytes(data)
+    try:
+        found = read_tensor_file(path).tensors
+    except ValueError as refusal:
+        assert path.name in str(refusal)  # noqa: PT017
+    else:
+        assert sum(tensor.nbytes for tensor in found.values()) <= len(data) + 1000
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
