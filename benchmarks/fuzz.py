@@ -60,7 +60,7 @@ def fuzz(name: str, seconds: float) -> Outcome:
     found = sorted(set(folder.glob("found-*")) - before)
     if done.returncode != 0 and not found:
         found = [folder / "log"]
-    cases, worst_s, first_mb, last_mb = np.fromfile(folder / "measures")[: len(MEASURES)]
+    cases, worst_s, first_mb, last_mb = np.fromfile(folder / "measures")[: len(MEASURES)].tolist()
     return Outcome(int(cases), time.monotonic() - start, 1000 * worst_s, last_mb - first_mb, found)
 
 

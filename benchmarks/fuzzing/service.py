@@ -1,8 +1,8 @@
 """The service in this process, over branches that find one thing in whatever picture they get."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -36,6 +36,7 @@ class OneFinding:
     """A branch."""
 
     card: ModelCard
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
         box = Box(0, 0, call.width, call.height)
