@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator
 
-MAX_NUMBERS = 500_000
+MAX_NUMBERS = 400_000
 """Pillow makes a Python object of each, up to 100 bytes and 2 us. Pictures of 50 million pixels in tiles of 16x16, the
 smallest that there are, have 400 000."""
 

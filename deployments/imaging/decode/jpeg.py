@@ -12,7 +12,7 @@ import simplejpeg  # type: ignore[import-untyped]
 
 from deployments.imaging.as_shown import orientation_of
 from deployments.imaging.decode.errors import UnreadableImage, UnsupportedFormat
-from deployments.imaging.decode.jpeg_stream import EOI, SOI, JpegStream, Scan, read_jpeg
+from deployments.imaging.decode.jpeg_stream import EOI, SOI, Frame, JpegStream, Scan, read_jpeg
 from deployments.imaging.decode.picture import ImageHeader, Pixels
 
 MAX_REPAIRED_INTERVALS = 10_000
@@ -144,7 +144,8 @@ def _without_spare_zeros(stream: JpegStream) -> JpegStream:
     scan = stream.scans[0]
     intervals = _RESTART.split(scan.data)
     ends_in_zero = [number for number, interval in enumerate(intervals[:-1]) if interval.endswith(b"\0")]
-    if len(ends_in_zero) > MAX_REPAIRED_INTERVALS:
+    # The picture's own intervals are decoded once more, so that they take as long as it; there is no end of others.
+    if len(ends_in_zero) > MAX_REPAIRED_INTERVALS or len(intervals) > _interval_count(stream):
         return stream
     head = _head_of_three_intervals(stream)
     for number in ends_in_zero:
@@ -156,10 +157,24 @@ def _without_spare_zeros(stream: JpegStream) -> JpegStream:
     return replace(stream, scans=(Scan(scan.head, data),))
 
 
+def _unit_size(frame: Frame) -> tuple[int, int]:
+    """Width and height of a minimum coded unit (ITU-T T.81, A.2)."""
+    if len(frame.sampling) == 1:
+        return 8, 8
+    width, height = (8 * max(factors) for factors in zip(*frame.sampling, strict=True))
+    return width, height
+
+
+def _interval_count(stream: JpegStream) -> int:
+    width, height = _unit_size(stream.frame)
+    units = -(-stream.frame.width // width) * -(-stream.frame.height // height)
+    return -(-units // stream.restart_interval)
+
+
 def _head_of_three_intervals(stream: JpegStream) -> bytes:
     frame, head = stream.frame, stream.scans[0].head
     components = len(frame.sampling)
-    width, height = (8 * max(factors) if components > 1 else 8 for factors in zip(*frame.sampling, strict=True))
+    width, height = _unit_size(frame)
     start = bytes((0xFF, frame.process, 0, 8 + 3 * components, 8))
     before, after = head.split(start + frame.height.to_bytes(2) + frame.width.to_bytes(2), 1)
     width = min(width * stream.restart_interval, 0xFFFF)
