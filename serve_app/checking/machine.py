@@ -68,16 +68,29 @@ def _gpus_asked_for(config: Mapping[str, Any]) -> Iterator[tuple[str | int, ...]
                 yield (*place, "deployments", number, "ray_actor_options", "num_gpus")
 
 
+def listens_at(config: Mapping[str, Any], section: str) -> tuple[str, int]:
+    """Host and port of ``http_options`` or ``grpc_options``.
+
+    The host of gRPC stands in an environment variable, as Serve has no option for it: see grpc/listening.py.
+    """
+    host, port = PORTS[section]
+    options = config.get(section) or {}
+    if section == "grpc_options":
+        runtime_env = (config.get("controller_options") or {}).get("runtime_env") or {}
+        bound = str((runtime_env.get("env_vars") or {}).get("MASKGRAPH_GRPC_HOST", ""))
+        return bound.strip("[]") or host, options.get("port", port)
+    return options.get("host", host), options.get("port", port)
+
+
 def taken_ports(config: Mapping[str, Any]) -> Iterator[Problem]:
     """Ports that another process listens on already."""
-    for section, (host, port) in PORTS.items():
+    for section in PORTS:
         options = config.get(section)
         if options is None and section == "grpc_options":
             continue
-        options = options or {}
-        host, port = options.get("host", host), options.get("port", port)
+        host, port = listens_at(config, section)
         if not _is_free(host, port):
-            place = (section, "port") if "port" in options else (section,)
+            place = (section, "port") if options and "port" in options else (section,)
             yield Problem(place, f"port {port} on {host} is taken: stop what listens there, or choose another port")
 
 

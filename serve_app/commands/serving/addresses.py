@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from serve_app.checking.check import applications_of_ours
-from serve_app.checking.machine import PORTS
+from serve_app.checking.machine import listens_at
 
 EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """What a host that means every interface is called from this machine."""
@@ -25,12 +25,12 @@ def addresses_of(config: Mapping[str, Any]) -> Addresses:
     """Of a sound config."""
     options = config.get("http_options") or {}
     scheme = "https" if options.get("ssl_certfile") else "http"
-    base = f"{scheme}://{_reachable('http_options', options)}{options.get('root_path', '')}"
+    base = f"{scheme}://{_reachable(config, 'http_options')}{options.get('root_path', '')}"
     pages = tuple(f"{base}{prefix.rstrip('/')}/" for prefix in _prefixes(config))
     grpc_options = config.get("grpc_options")
     if not grpc_options or not grpc_options.get("grpc_servicer_functions"):
         return Addresses(pages, None)
-    return Addresses(pages, _reachable("grpc_options", grpc_options | {"host": _grpc_host(config)}))
+    return Addresses(pages, _reachable(config, "grpc_options"))
 
 
 def _prefixes(config: Mapping[str, Any]) -> Iterator[str]:
@@ -40,14 +40,7 @@ def _prefixes(config: Mapping[str, Any]) -> Iterator[str]:
             yield prefix
 
 
-def _reachable(section: str, options: Mapping[str, Any]) -> str:
-    host, port = PORTS[section]
-    host, port = options.get("host", host), options.get("port", port)
+def _reachable(config: Mapping[str, Any], section: str) -> str:
+    host, port = listens_at(config, section)
     host = EVERY_INTERFACE.get(host, host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _grpc_host(config: Mapping[str, Any]) -> str:
-    """Where Serve's gRPC server is bound, which only an environment variable says: see grpc/listening.py."""
-    runtime_env = (config.get("controller_options") or {}).get("runtime_env") or {}
-    return str((runtime_env.get("env_vars") or {}).get("MASKGRAPH_GRPC_HOST", PORTS["grpc_options"][0]))

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from deployments.models.card import EMBEDDED
 from serve_app import cli
-from serve_app.checking.machine import missing_files, missing_gpus, taken_ports
+from serve_app.checking.machine import listens_at, missing_files, missing_gpus, taken_ports
 
 ROOT = Path(__file__).parents[3]
 
@@ -68,11 +68,26 @@ def test_gpus_that_are_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_port_that_is_taken(section: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        options = {"http_options": {"host": "127.0.0.1", "port": 0}} | {section: {"host": "127.0.0.1", "port": port}}
-        (problem,) = taken_ports(options)
+        config = on_loopback() | {section: {"host": "127.0.0.1", "port": port}}
+        (problem,) = taken_ports(config)
     assert problem.path == (section, "port")
-    assert str(port) in problem.message
-    assert list(taken_ports(options)) == []
+    assert f"port {port} on 127.0.0.1 is taken" in problem.message
+    assert list(taken_ports(config)) == []
+
+
+def test_where_grpc_is_bound_stands_in_an_environment_variable() -> None:
+    config = on_loopback()
+    assert listens_at(config, "grpc_options") == ("127.0.0.1", 9000)
+    config["controller_options"]["runtime_env"]["env_vars"]["MASKGRAPH_GRPC_HOST"] = "[::1]"
+    assert listens_at(config, "grpc_options") == ("::1", 9000)
+    assert listens_at({}, "grpc_options") == ("0.0.0.0", 9000)
+
+
+def on_loopback() -> dict[str, Any]:
+    return {
+        "http_options": {"host": "127.0.0.1", "port": 0},
+        "controller_options": {"runtime_env": {"env_vars": {"MASKGRAPH_GRPC_HOST": "127.0.0.1"}}},
+    }
 
 
 def test_the_command_looks_at_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
