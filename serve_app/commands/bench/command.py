@@ -53,7 +53,7 @@ async def put_load(url: str, bodies: Sequence[bytes], headers: Mapping[str, str]
             await ask(0)
         except Failed as error:
             raise ValueError(
-                f"{url} did not answer a photo: {error}. Is the service there? Without --url one is started"
+                f"{url} did not answer a photo: {error}. maskgraph analyze says why; without --url a service is started"
             ) from error
         return await closed_loop(ask, clients, seconds)
 

@@ -96,7 +96,8 @@ async def run_photos(photos: Sequence[FoundPhoto], outputs: Outputs, ask: Ask, c
     if shown:
         Console().print(table_of([shown[photo.path] for photo in waiting]))
     before = f", {len(earlier)} by an earlier run" if earlier else ""
-    console.print(f"{len(waiting)} photos: {len(waiting) - failed} answered, {failed} failed{before}", highlight=False)
+    counted = "1 photo" if len(waiting) == 1 else f"{len(waiting)} photos"
+    console.print(f"{counted}: {len(waiting) - failed} answered, {failed} failed{before}", highlight=False)
     return not failed
 
 

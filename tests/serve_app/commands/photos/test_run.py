@@ -117,3 +117,5 @@ async def test_the_table_is_for_people(capsys: pytest.CaptureFixture[str]) -> No
     assert await run_photos(many, Outputs(), empty, concurrency=1)
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", "101 photos: 101 answered, 0 failed\n")
+    assert await run_photos(many[:1], Outputs(json=True), empty, concurrency=1)
+    assert capsys.readouterr().err == "1 photo: 1 answered, 0 failed\n"
