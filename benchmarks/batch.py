@@ -32,11 +32,12 @@ from serve_app.commands.batch.parts import parts, read_parts
 from serve_app.commands.batch.places import Place
 from serve_app.commands.batch.run import Workers, analyse
 from serve_app.commands.batch.sources import listing
+from serve_app.commands.serving.environment import set_for_serving
 from serve_app.local import LocalBranch
 from serve_app.pipeline import Pipeline
 from serve_app.settings import Settings
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, callback=lambda: set_for_serving(os.environ, load=False))
 Count = Annotated[int, typer.Option(help="Pictures.")]
 SETTINGS = Settings(device="cpu")
 

@@ -12,10 +12,9 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
-from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any
+from threading import Event, Thread
+from typing import Annotated, Any, Self
 
 import aiohttp
 import orjson
@@ -23,8 +22,9 @@ import typer
 import yaml
 
 from benchmarks.lineup import CONFIG, free_port
-from benchmarks.loadgen import http_session
 from benchmarks.photos import photo
+from serve_app.commands.bench.loadgen import http_session
+from serve_app.commands.serving.environment import set_for_serving
 
 PER_NODE = 2
 """CPUs that each node says it has."""
@@ -32,17 +32,34 @@ READY_S = 300.0
 
 
 class Watch:
-    """A steady load, and what became of it in each phase."""
+    """A steady load on a thread of its own, and what became of it in each phase."""
 
     def __init__(self, url: str, picture: bytes, every_s: float) -> None:
         self.url, self.picture, self.every_s = url, picture, every_s
-        self.phase = ""
+        self.phase = "before"
         self.answers: dict[str, Counter[str]] = {}
         self.slowest_s: dict[str, float] = {}
         self.instances = 0
         """In the last answer."""
+        self._stop = Event()
+        self._thread = Thread(target=lambda: asyncio.run(self._run()))
 
-    async def ask(self, session: aiohttp.ClientSession) -> None:
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for what was asked."""
+        self._stop.set()
+        self._thread.join()
+
+    async def _run(self) -> None:
+        async with http_session() as session, asyncio.TaskGroup() as asked:
+            while not self._stop.is_set():
+                asked.create_task(self._ask(session))
+                await asyncio.sleep(self.every_s)
+
+    async def _ask(self, session: aiohttp.ClientSession) -> None:
         phase, began = self.phase, time.monotonic()
         try:
             async with session.post(self.url, data=self.picture, headers={"Content-Type": "image/jpeg"}) as answer:
@@ -56,14 +73,6 @@ class Watch:
             kind = type(error).__name__
         self.answers.setdefault(phase, Counter())[kind] += 1
         self.slowest_s[phase] = max(self.slowest_s.get(phase, 0.0), time.monotonic() - began)
-
-    async def run(self) -> None:
-        """Until it is cancelled, when it still waits for what it has asked."""
-        async with http_session() as session, asyncio.TaskGroup() as asked:
-            with suppress(asyncio.CancelledError):
-                while True:
-                    asked.create_task(self.ask(session))
-                    await asyncio.sleep(self.every_s)
 
 
 class Demo:
@@ -113,56 +122,48 @@ class Demo:
         )
 
 
-async def until(condition: Callable[[], bool]) -> float:
+def until(condition: Callable[[], bool]) -> float:
     """Seconds until it holds."""
     began = time.monotonic()
-    while time.monotonic() - began < READY_S:
-        if await asyncio.to_thread(condition):
-            return time.monotonic() - began
-        await asyncio.sleep(0.5)
-    sys.exit("not within the time that this script waits")
+    while not condition():
+        if time.monotonic() - began > READY_S:
+            sys.exit("not within the time that this script waits")
+        time.sleep(0.5)
+    return time.monotonic() - began
 
 
-async def show(demo: Demo, every_s: float) -> None:
+def show(demo: Demo, every_s: float) -> None:
+    """All of it, in order."""
     refused = demo.serve("status", token=False)
-    print("without the token:", " ".join((refused.stderr or refused.stdout).split())[-300:])
+    print("serve status without RAY_AUTH_MODE:", refused.stderr.strip().splitlines()[-1])
     demo.deploy()
-    print(f"serve deploy, with it: two replicas of each on two nodes after {await until(demo.settled):.0f} s")
-    watch = Watch(f"http://127.0.0.1:{demo.port}/analyze", photo(840, 525), every_s)
-    watch.phase = "before"
-    load = asyncio.create_task(watch.run())
-    await asyncio.sleep(10)
+    print(f"serve deploy: two replicas of each, one a node, after {until(demo.settled):.0f} s")
     models = {each["name"]: each for each in demo.config["applications"][0]["deployments"]}
+    with Watch(f"http://127.0.0.1:{demo.port}/analyze", photo(840, 525), every_s) as watch:
+        time.sleep(10)
 
-    watch.phase, before = "threshold in place", watch.instances
-    models["InstanceSegmentation"]["user_config"] = {"max_batch_images": 8, "thresholds": {"score_threshold": 0.99}}
-    began = time.monotonic()
-    await asyncio.to_thread(demo.deploy)
-    await until(lambda: watch.instances < before)
-    print(
-        f"threshold 0.99: {before} instances became {watch.instances}, {time.monotonic() - began:.1f} s after the call"
-    )
-    models["InstanceSegmentation"]["user_config"] = {"max_batch_images": 8}
-    await asyncio.to_thread(demo.deploy)
-    await until(demo.settled)
+        watch.phase, before, began = "threshold in place", watch.instances, time.monotonic()
+        models["InstanceSegmentation"]["user_config"] = {"thresholds": {"score_threshold": 0.99}}
+        demo.deploy()
+        until(lambda: watch.instances < before)
+        took = time.monotonic() - began
+        print(f"threshold 0.99: {watch.instances} instances instead of {before}, {took:.1f} s after serve deploy began")
 
-    watch.phase = "rolling redeploy"
-    demo.config["applications"][0]["args"]["engine"] = "eager"
-    demo.config = deepcopy(demo.config)
-    await asyncio.to_thread(demo.deploy)
-    await asyncio.sleep(5)
-    print(f"every replica replaced: {5 + await until(demo.settled):.0f} s")
+        watch.phase = "rolling redeploy"
+        models["InstanceSegmentation"]["user_config"] = {}
+        demo.config["applications"][0]["args"]["max_images"] = 32
+        demo.deploy()
+        time.sleep(5)
+        print(f"args changed: every replica replaced after {5 + until(demo.settled):.0f} s")
 
-    watch.phase = "node lost"
-    await asyncio.to_thread(demo.cluster.remove_node, demo.second, False)
-    await asyncio.sleep(20)
-    watch.phase = "node back"
-    demo.second = await asyncio.to_thread(demo.cluster.add_node, num_cpus=PER_NODE)
-    print(f"node lost for 20 s, then another: all replicas again after {await until(demo.settled):.0f} s")
-    watch.phase = "after"
-    await asyncio.sleep(5)
-    load.cancel()
-    await load
+        watch.phase = "node lost"
+        demo.cluster.remove_node(demo.second, allow_graceful=False)
+        time.sleep(20)
+
+        watch.phase = "node back"
+        demo.second = demo.cluster.add_node(num_cpus=PER_NODE)
+        print(f"another node 20 s after one was lost: all replicas again after {until(demo.settled):.0f} s")
+        time.sleep(5)
     for phase, counts in watch.answers.items():
         told = ", ".join(f"{count} x {kind}" for kind, count in counts.items())
         print(f"{phase}: {told}; slowest {watch.slowest_s[phase]:.1f} s")
@@ -171,13 +172,14 @@ async def show(demo: Demo, every_s: float) -> None:
 def main(
     every_s: Annotated[float, typer.Option(help="A photo is sent so often, whatever became of the others.")] = 0.7,
 ) -> None:
+    set_for_serving(os.environ, load=False)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token")}
         (folder / "token").write_text(os.urandom(32).hex())
         demo = Demo(folder)
         try:
-            asyncio.run(show(demo, every_s))
+            show(demo, every_s)
         finally:
             demo.cluster.shutdown()
 

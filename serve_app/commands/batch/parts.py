@@ -36,22 +36,26 @@ def parts(output: Place) -> list[Place]:
 
 
 def read_parts(output: Place, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Some columns of each part, or all."""
+    """Some columns of each part, or all; a list's field is ``faces.list.element.label``."""
     for part in parts(output):
-        yield pq.read_table(BytesIO(part.read()), columns=columns)
+        yield _read(part, columns)
 
 
 def finished(output: Place) -> set[str]:
     """Paths of the pictures that have their row; rows whose error may pass are taken out first."""
     done: set[str] = set()
     for part in parts(output):
-        errors = pq.read_table(BytesIO(part.read()), columns=["path", "errors"])
+        errors = _read(part, ["path", "errors"])
         codes = [{error["code"] for error in row} for row in errors["errors"].to_pylist()]
         final = [not found.intersection(MAY_PASS) for found in codes]
         if not all(final):
-            _write(part, pq.read_table(BytesIO(part.read())).filter(pa.array(final)))
+            _write(part, _read(part).filter(pa.array(final)))
         done.update(pc.filter(errors["path"], pa.array(final)).to_pylist())
     return done
+
+
+def _read(part: Place, columns: list[str] | None = None) -> pa.Table:
+    return pq.ParquetFile(BytesIO(part.read())).read(columns)
 
 
 def _write(part: Place, table: pa.Table) -> None:
