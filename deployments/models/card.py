@@ -1,10 +1,11 @@
 """Model cards: what a model is, how its input is made, and what it may be trusted with. Loads no torch."""
 
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from deployments.calls import (
     InstanceSegmentationOptions,
@@ -131,8 +132,17 @@ def read_card(path: Path) -> ModelCard:
     try:
         with path.open("rb") as file:
             return ModelCard.model_validate(read_yaml(file.read(MAX_BYTES + 1)))
+    except ValidationError as invalid:
+        raise ValueError(f"model card {path.name}: {'; '.join(_wrong_fields(invalid))}") from invalid
     except ValueError as error:
         raise ValueError(f"model card {path.name}: {error}") from error
+
+
+def _wrong_fields(invalid: ValidationError) -> Iterator[str]:
+    for error in invalid.errors(include_url=False):
+        field = ".".join(map(str, error["loc"]))
+        message = "unknown key" if error["type"] == "extra_forbidden" else error["msg"].removeprefix("Value error, ")
+        yield f"{field}: {message}" if field else message
 
 
 def card_path(reference: str) -> Path:

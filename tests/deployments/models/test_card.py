@@ -67,6 +67,15 @@ def test_a_misspelt_key_is_named(tmp_path: Path) -> None:
         read_card(tmp_path / "mine.yaml")
 
 
+def test_wrong_fields_are_told_in_one_line(tmp_path: Path) -> None:
+    fields = yaml.safe_load((EMBEDDED / "solov2_people.yaml").read_text())
+    fields["image"]["scal"] = 1
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(fields | {"version": None}))
+    with pytest.raises(ValueError, match="mine") as raised:
+        read_card(tmp_path / "mine.yaml")
+    assert str(raised.value) == "model card mine.yaml: version: Input should be a valid string; image.scal: unknown key"
+
+
 def test_broken_yaml_is_a_value_error(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("name: [")
     with pytest.raises(ValueError, match=r"mine\.yaml"):
