@@ -28,6 +28,8 @@ LARGEST_GRAPHED = 8
 """A larger batch computes for longer than its kernels take to launch."""
 MOST_GRAPHS = 64
 """Of one network: each keeps its inputs and outputs."""
+FREE_SHARE = 0.5
+"""Of the device's memory, which must be free for another graph: batches and other replicas need it too."""
 RUNS_BEFORE = 2
 """In which libraries choose their kernels and take their memory, neither of which may happen during a capture."""
 
@@ -81,7 +83,8 @@ class Graphed:
         try:
             self._graphs[key] = self._capture(forward, inputs)
         except RuntimeError as error:
-            logger.warning("a network runs without CUDA graphs: %s", str(error).partition("\n")[0])
+            kept = len(self._graphs)
+            logger.warning("a network has %d CUDA graphs and gets no more: %s", kept, str(error).partition("\n")[0])
             self._capture = None
 
 
@@ -98,7 +101,14 @@ class CudaCapture:
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, forward: Callable[[Sequence[Tensor]], Any], inputs: Sequence[Tensor]) -> Replay:
-        """The inputs' values do not matter. As https://docs.pytorch.org/docs/stable/notes/cuda.html says it is done."""
+        """The inputs' values do not matter. As https://docs.pytorch.org/docs/stable/notes/cuda.html says it is done.
+
+        Raises RuntimeError where the network cannot be captured, or memory is short.
+        """
+        torch.cuda.empty_cache()
+        free, total = torch.cuda.mem_get_info()
+        if free < FREE_SHARE * total:
+            raise RuntimeError(f"less than {FREE_SHARE:.0%} of the device's memory are free")
         kept = [tensor.clone() for tensor in inputs]
         compute, beside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
         beside.wait_stream(compute)

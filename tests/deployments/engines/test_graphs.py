@@ -136,7 +136,7 @@ def test_a_network_that_cannot_be_captured_runs_all_the_same(
         for count in (1, 2):
             assert_same(graphed(*inputs(count)), network(*inputs(count)))
     assert len(tried) == 1
-    said = "a network runs without CUDA graphs: operation not permitted when stream is capturing"
+    said = "a network has 0 CUDA graphs and gets no more: operation not permitted when stream is capturing"
     assert [record.getMessage() for record in caplog.records] == [said]
 
 
