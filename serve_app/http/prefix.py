@@ -1,4 +1,4 @@
-"""The route prefix that an operator chose is the root, with and without a slash behind it."""
+"""Paths below others: the route prefix that an operator chose is the root, with and without a slash behind it."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -13,3 +13,9 @@ class RootOfPrefix:
         if scope["type"] == "http" and scope["path"] == scope.get("root_path"):
             scope = {**scope, "path": f"{scope['path']}/"}
         await self.app(scope, receive, send)
+
+
+def path_below(scope: Scope, root: str) -> str:
+    """What follows ``root`` in a request's path, which begins with it below the operator's prefix."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "")).removeprefix(root)

@@ -18,14 +18,18 @@ from starlette.responses import Response
 
 from serve_app.http.errors import RequestError, from_failures, refusals_as
 from serve_app.http.limits import read_body
+from serve_app.http.openapi import document
+from serve_app.http.prefix import path_below
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeRequest, ImageAnalysis, Pipeline
 from serve_app.protocols.detections import AnswerTooLarge, columns, lengths, pictures
+from serve_app.protocols.kserve.openapi import operations
 from serve_app.protocols.kserve.refusal import refusal
 from serve_app.protocols.kserve.request import PredictBody, parse
 from serve_app.protocols.served_models import LABEL, PICTURE, SIGNATURE, ServedModel, TensorSpec, served_models
 from serve_app.traceparent import well_formed
 
+ROOT = "/v1/models"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 METHOD_OF_VERB = {"": "GET", "/metadata": "GET", ":predict": "POST"}
 PATH = re.compile(r"/([^/:]+)(?:/versions/([0-9]{1,18})|/labels/([^/:]+))?(/metadata|:[A-Za-z]+)?")
@@ -42,13 +46,15 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
     async def answer(request: Request) -> Response:
         return await _dispatch(request, pipeline, limits)
 
-    for path in ("/v1/models", "/v1/models/{rest:path}"):
+    document(router, answer, operations(pipeline.branches))
+    # The same below versions and labels, and refusals of all else.
+    for path in (ROOT, f"{ROOT}/{{rest:path}}"):
         router.add_route(path, answer, methods=METHODS, include_in_schema=False)
     return router
 
 
 async def _dispatch(request: Request, pipeline: Pipeline, limits: Limits) -> Response:
-    rest = f"/{request.path_params.get('rest', '')}"
+    rest = path_below(request.scope, ROOT) or "/"
     match = PATH.fullmatch(rest)
     verb = match[4] or "" if match else ""
     if (match is None and rest != "/") or verb not in METHOD_OF_VERB:

@@ -3,50 +3,63 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel
-
 from deployments.models.card import Task
+from serve_app.http.openapi import BASE64, BINARY, JSON, OF_PICTURES, PICTURE, Responses, refusals
 from serve_app.protocols.native.answer import AnswerJson
 from serve_app.protocols.native.options import options_model
 from serve_app.protocols.native.request import JsonImage
 
-BINARY = {"type": "string", "format": "binary"}
-
-
-class ErrorDetail(BaseModel):
-    """What is wrong; ``image`` is the number, from 1, of the image at fault."""
-
-    code: str
-    message: str
-    image: int | None = None
-
-
-class ErrorJson(BaseModel):
-    """The form of every error."""
-
-    error: ErrorDetail
-
-
-ERRORS = {
-    400: "Malformed request, unknown or wrong option, or no readable image",
-    401: "No valid API key",
-    406: "Accept allows no form of the answer",
-    408: "The body did not come in in time",
-    413: "Body, image count or pixels over the limit",
-    415: "Body of an unsupported type or encoding, or pictures in a format that is not read here",
-    429: "More than the API key allows; Retry-After says when to try again",
-    500: "A fault of the service",
-    503: "Overloaded, or no model can answer; Retry-After says when to try again",
-    504: "The deadline passed",
+EXAMPLE = {
+    "images": [
+        {
+            "id": 1,
+            "name": "photo.jpg",
+            "width": 725,
+            "height": 440,
+            "faces": [
+                {
+                    "label": "MASK",
+                    "confidence": 0.9772,
+                    "face_score": 0.9048,
+                    "box": {"left": 173.47, "top": 77.83, "right": 260.57, "bottom": 177.44},
+                    "person": 0,
+                }
+            ],
+            "instances": [
+                {
+                    "label": "person",
+                    "label_id": 0,
+                    "score": 0.5096,
+                    "box": {"left": 69.0, "top": 19.0, "right": 411.0, "bottom": 437.0},
+                    "area": 79121,
+                    "mask": {"size": [440, 725], "counts": "]mi57^=5nD7Q8..."},
+                }
+            ],
+            "people": [{"instance": 0, "face": 0, "mask": "MASK"}],
+            "errors": [],
+        }
+    ],
+    "models": {"mask_detection": "face_mask@1", "instance_segmentation": "solov2_people@1"},
+    "request_id": "0a9d1c1e-6f0c-4a51-9f5b-7c4d8a2f3b60",
+    "timing_ms": {
+        "decode": 3.1,
+        "mask_detection": {"queue": 0.4, "run": 58.2},
+        "instance_segmentation": {"queue": 0.5, "run": 41.7},
+        "total": 66.9,
+    },
 }
-RESPONSES: dict[int | str, dict[str, Any]] = {
+RESPONSES: Responses = {
     200: {
         "description": "The answer: JSON, or by Accept the annotated picture. A task that failed on a picture is named "
         "in the header X-Failed-Tasks.",
         "model": AnswerJson,
-        "content": {"image/jpeg": {"schema": BINARY}, "image/png": {"schema": BINARY}},
+        "content": {
+            JSON: {"example": EXAMPLE},
+            "image/jpeg": {"schema": BINARY},
+            "image/png": {"schema": BINARY},
+        },
     },
-    **{status: {"description": text, "model": ErrorJson} for status, text in ERRORS.items()},
+    **refusals((406, *OF_PICTURES)),
 }
 
 
@@ -62,7 +75,7 @@ def request_body_and_parameters(tasks: Iterable[Task]) -> dict[str, Any]:
         "required": ["image"],
         "properties": {"image": {"type": "array", "items": BINARY, "description": "Picture files"}, **options},
     }
-    image = {"oneOf": [{"type": "string", "format": "byte"}, JsonImage.model_json_schema()]}
+    image = {"oneOf": [BASE64, JsonImage.model_json_schema()]}
     body = {
         "type": "object",
         "required": ["images"],
@@ -76,6 +89,6 @@ def request_body_and_parameters(tasks: Iterable[Task]) -> dict[str, Any]:
         "multipart/form-data": {"schema": form},
         "image/*": {"schema": BINARY},
         "application/octet-stream": {"schema": BINARY},
-        "application/json": {"schema": body},
+        JSON: {"schema": body, "example": {"images": [PICTURE], "options": {"masks": "none"}}},
     }
     return {"parameters": parameters, "requestBody": {"required": True, "content": content}}

@@ -19,6 +19,8 @@ from serve_app.admission import Overloaded
 from serve_app.http.bounded_json import parse_json
 from serve_app.http.errors import STATUS_OF_FAILURE, RequestError, from_overload, noted
 from serve_app.http.limits import read_body
+from serve_app.http.openapi import document
+from serve_app.http.prefix import path_below
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
 from serve_app.protocols.open_inference.body import parse_body, write_body
@@ -32,12 +34,14 @@ from serve_app.protocols.open_inference.inference import (
     InferRequest,
     OpenInference,
 )
+from serve_app.protocols.open_inference.openapi import operations
 from serve_app.protocols.open_inference.refusal import refusal
 from serve_app.protocols.open_inference.tensors import IMAGES, TensorSpec, output_specs
 from serve_app.traceparent import well_formed
 
 logger = logging.getLogger("ray.serve")
 
+ROOT = "/v2"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 STATUS = {**STATUS_OF_FAILURE, "bad_request": 400, "not_found": 404, "answer_too_large": 400}
 JSON_LENGTH = "Inference-Header-Content-Length"
@@ -74,13 +78,15 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
             logger.exception("request %s failed", request.state.request_id)
             return json_response({"error": "the service failed on this request"}, 500)
 
-    for path in ("/v2", "/v2/{rest:path}"):
+    document(router, answer, operations(pipeline.branches))
+    # The same with a slash at the end and below versions, and refusals of all else.
+    for path in (ROOT, f"{ROOT}/{{rest:path}}"):
         router.add_route(path, answer, methods=METHODS, include_in_schema=False)
     return router
 
 
 async def _dispatch(service: OpenInference, request: Request) -> Response:
-    rest = f"/{request.path_params.get('rest', '')}".removesuffix("/")
+    rest = path_below(request.scope, ROOT).removesuffix("/")
     for pattern, method, endpoint in ENDPOINTS:
         match = pattern.fullmatch(rest)
         if match is None:

@@ -21,8 +21,9 @@ from serve_app.http.limits import check_image_count, read_body
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, ImageAnalysis, Pipeline
 from serve_app.protocols.paddlehub import v1
+from serve_app.protocols.paddlehub.openapi import ANSWER, BODY
 from serve_app.protocols.paddlehub.refusal import refusal, written
-from serve_app.protocols.paddlehub.v1 import MASK_MODULE, MODULES
+from serve_app.protocols.paddlehub.v1 import MASK_MODULE, MODULES, Module
 
 MAX_DENSE_BYTES = 512 * 1024 * 1024
 """Of one answer's int32 masks, before base64. They are never all in memory here, but they are at the client."""
@@ -78,9 +79,9 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
     router = APIRouter()
     router.include_router(v1.routes(pipeline, limits))
 
-    @router.post("/predict/{module}", summary="PaddleHub Serving 2.x")
+    @router.post("/predict/{module}", summary="PaddleHub Serving 2.x", openapi_extra=BODY, responses=ANSWER)
     @refusals_as(refusal)
-    async def predict(module: str, request: Request) -> Response:
+    async def predict(module: Module, request: Request) -> Response:
         if module not in MODULES:
             return envelope("", NO_MODULE, f"Module {module[:80]} is not available.")
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -9,10 +9,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import hexdigits
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,10 +24,14 @@ from serve_app.http.limits import check_image_count, read_body
 from serve_app.http.multipart import read_form
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, ImageAnalysis, Pipeline
+from serve_app.protocols.paddlehub.openapi import ANSWER_OF_1X, FORM
+from serve_app.protocols.paddlehub.openapi import MODULES as MODULES_ANSWER
 from serve_app.protocols.paddlehub.refusal import refusal_of_1x, written
 
 MASK_MODULE = "pyramidbox_lite_server_mask"
 MODULES = (MASK_MODULE, "solov2")
+Module = Annotated[str, Path(json_schema_extra={"enum": list(MODULES)})]
+"""Of the path. Told to the OpenAPI document only: an unknown one is refused in PaddleHub's form."""
 MAX_FORM_FIELDS = 100
 UNQUOTED_AT_ONCE = 1024 * 1024
 """Bytes of a form."""
@@ -48,14 +52,15 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
     """The routes of 1.x; errors are HTTP 200 with status "-1", as there, but say what is wrong."""
     router = APIRouter()
 
-    @router.api_route("/get/modules", methods=["GET", "POST"], summary="PaddleHub Serving 1.x: modules")
+    @router.get("/get/modules", summary="PaddleHub Serving 1.x: modules", responses=MODULES_ANSWER)
+    @router.post("/get/modules", summary="PaddleHub Serving 1.x: modules", responses=MODULES_ANSWER)
     async def modules() -> Response:
         choices = [{"Choose...": "Choose..."}, *({module: module} for module in MODULES)]
         return written({"module_info": {"cv_module": choices}})
 
-    @router.post("/predict/image/{module}", summary="PaddleHub Serving 1.x")
+    @router.post("/predict/image/{module}", summary="PaddleHub Serving 1.x", openapi_extra=FORM, responses=ANSWER_OF_1X)
     @refusals_as(refusal_of_1x)
-    async def predict(module: str, request: Request) -> Response:
+    async def predict(module: Module, request: Request) -> Response:
         if module not in MODULES:
             return written({"error": f"Module {module[:80]} is not available."})
         if module != MASK_MODULE:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,6 +21,7 @@ from serve_app.http.limits import check_image_count, read_body
 from serve_app.http.multipart import read_form
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, ImageAnalysis, Pipeline
+from serve_app.protocols.roboflow import openapi
 from serve_app.protocols.roboflow.answer import MaskFormat, answer_json
 from serve_app.protocols.roboflow.refusal import refusal
 
@@ -104,26 +105,48 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
     router = APIRouter()
     service = Service(pipeline, limits)
 
-    @router.get("/model/registry", summary="Roboflow: models")
+    of_models = openapi.registry(service.tasks)
+    ids = {task: model_id for model_id, task in service.tasks.items()}
+
+    @router.get("/model/registry", summary="Roboflow: models", responses=of_models)
     async def registry() -> Response:
         return _json(service.registry())
 
-    @router.post("/model/add", summary="Roboflow: load a model")
+    @router.post(
+        "/model/add",
+        summary="Roboflow: load a model",
+        openapi_extra=openapi.model_id_body(next(iter(service.tasks))),
+        responses={**openapi.INFERRED, **of_models},
+    )
     @refusals_as(refusal)
     async def add(request: Request) -> Response:
         service.task_of((await service.read_object(request)).get("model_id"))
         return _json(service.registry())
 
     def mount_self_hosted(kind: str) -> None:
-        @router.post(f"/infer/{kind.replace('-', '_')}", summary=f"Roboflow: {kind}")
+        example = next(ids[task] for task in pipeline.branches if TASK_TYPES[task] == kind)
+
+        @router.post(
+            f"/infer/{kind.replace('-', '_')}",
+            summary=f"Roboflow: {kind}",
+            openapi_extra=openapi.infer_body(example),
+            responses=openapi.INFERRED,
+        )
         @refusals_as(refusal)
         async def infer(request: Request) -> Response:
             return await service.infer(kind, request)
 
     def mount_hosted(task: Task) -> None:
-        @router.post(f"/{task}/{{version}}", summary=f"Roboflow, hosted form: {TASK_TYPES[task]}")
+        told = Path(json_schema_extra={"enum": [pipeline.branches[task].card.version]})
+
+        @router.post(
+            f"/{task}/{{version}}",
+            summary=f"Roboflow, hosted form: {TASK_TYPES[task]}",
+            openapi_extra=openapi.hosted(),
+            responses=openapi.hosted_answers(),
+        )
         @refusals_as(refusal)
-        async def infer_hosted(version: str, request: Request) -> Response:
+        async def infer_hosted(version: Annotated[str, told], request: Request) -> Response:
             return await service.infer_hosted(task, version, request)
 
     for kind in dict.fromkeys(TASK_TYPES[task] for task in pipeline.branches):
