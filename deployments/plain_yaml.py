@@ -24,6 +24,9 @@ def read_yaml(text: bytes | str) -> Any:
         raise ValueError("nested too deep") from None
     except yaml.YAMLError as error:
         raise ValueError(f"no YAML: {error}") from error
+    except (LookupError, TypeError, AttributeError) as error:
+        # what PyYAML's own constructors raise for a tag that does not fit its value, as in "!!bool maybe"
+        raise ValueError("no YAML: a value does not fit its tag") from error
 
 
 def _count(root: yaml.Node) -> None:

@@ -44,9 +44,14 @@ def random_state(architecture: Architecture) -> dict[str, Tensor]:
     with torch.device("meta"):
         shapes = {key: (tensor.shape, tensor.dtype) for key, tensor in Solov2(architecture).state_dict().items()}
     torch.manual_seed(0)
-    return {
+    state = {
         key: torch.randn(shape).half() if dtype.is_floating_point else torch.tensor(0)
         for key, (shape, dtype) in shapes.items()
+    }
+    # A variance is not negative, and weights of a common size keep the network's numbers finite.
+    return {
+        key: tensor.abs() + 0.5 if key.endswith("running_var") else tensor / 16 if tensor.ndim > 1 else tensor
+        for key, tensor in state.items()
     }
 
 
