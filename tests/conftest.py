@@ -1,9 +1,17 @@
 """What several rooms' tests share and is slow to make."""
 
 import os
+import secrets
 from pathlib import Path
 
 import pytest
+
+# Ray reads these when it is first imported, whichever test that is in. As make serve starts it: on loopback only, and
+# behind a token, which here goes with the tests.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+os.environ["RAY_AUTH_MODE"] = "token"
+os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,7 +1,6 @@
 """One real Serve application for the whole session: start-up is dear, so tests vary the request."""
 
 import os
-import secrets
 import shutil
 import socket
 import tempfile
@@ -17,12 +16,6 @@ import pytest
 import yaml
 
 from benchmarks.processes import processes, titles, trees
-
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# As make serve starts Ray: on loopback only, and behind a token, which here goes with the tests.
-os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-os.environ["RAY_AUTH_MODE"] = "token"
-os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def free_port() -> int:
