@@ -23,7 +23,7 @@ from serve_app.pipeline import AnalyzeOptions, ImageAnalysis, Pipeline
 from serve_app.protocols.paddlehub import v1
 from serve_app.protocols.paddlehub.openapi import ANSWER, BODY
 from serve_app.protocols.paddlehub.refusal import refusal, written
-from serve_app.protocols.paddlehub.v1 import MASK_MODULE, MODULES, Module
+from serve_app.protocols.paddlehub.v1 import MASK_MODULE, MODULES, OF_MODULE
 
 MAX_DENSE_BYTES = 512 * 1024 * 1024
 """Of one answer's int32 masks, before base64. They are never all in memory here, but they are at the client."""
@@ -79,9 +79,12 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
     router = APIRouter()
     router.include_router(v1.routes(pipeline, limits))
 
-    @router.post("/predict/{module}", summary="PaddleHub Serving 2.x", openapi_extra=BODY, responses=ANSWER)
+    @router.post(
+        "/predict/{module}", summary="PaddleHub Serving 2.x", openapi_extra={**OF_MODULE, **BODY}, responses=ANSWER
+    )
     @refusals_as(refusal)
-    async def predict(module: Module, request: Request) -> Response:
+    async def predict(request: Request) -> Response:
+        module = request.path_params["module"]
         if module not in MODULES:
             return envelope("", NO_MODULE, f"Module {module[:80]} is not available.")
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()

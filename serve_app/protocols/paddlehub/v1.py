@@ -9,10 +9,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import hexdigits
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +22,7 @@ from serve_app.http.dialect import analyze, decode_base64, drawn_jpeg
 from serve_app.http.errors import RequestError, refusals_as
 from serve_app.http.limits import check_image_count, read_body
 from serve_app.http.multipart import read_form
+from serve_app.http.openapi import in_path
 from serve_app.limits import Limits
 from serve_app.pipeline import AnalyzeOptions, ImageAnalysis, Pipeline
 from serve_app.protocols.paddlehub.openapi import ANSWER_OF_1X, FORM
@@ -30,7 +31,7 @@ from serve_app.protocols.paddlehub.refusal import refusal_of_1x, written
 
 MASK_MODULE = "pyramidbox_lite_server_mask"
 MODULES = (MASK_MODULE, "solov2")
-Module = Annotated[str, Path(json_schema_extra={"enum": list(MODULES)})]
+OF_MODULE = {"parameters": [in_path("module", MODULES)]}
 """Of the path. Told to the OpenAPI document only: an unknown one is refused in PaddleHub's form."""
 MAX_FORM_FIELDS = 100
 UNQUOTED_AT_ONCE = 1024 * 1024
@@ -58,9 +59,15 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
         choices = [{"Choose...": "Choose..."}, *({module: module} for module in MODULES)]
         return written({"module_info": {"cv_module": choices}})
 
-    @router.post("/predict/image/{module}", summary="PaddleHub Serving 1.x", openapi_extra=FORM, responses=ANSWER_OF_1X)
+    @router.post(
+        "/predict/image/{module}",
+        summary="PaddleHub Serving 1.x",
+        openapi_extra={**OF_MODULE, **FORM},
+        responses=ANSWER_OF_1X,
+    )
     @refusals_as(refusal_of_1x)
-    async def predict(module: Module, request: Request) -> Response:
+    async def predict(request: Request) -> Response:
+        module = request.path_params["module"]
         if module not in MODULES:
             return written({"error": f"Module {module[:80]} is not available."})
         if module != MASK_MODULE:

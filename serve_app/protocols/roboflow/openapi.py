@@ -12,6 +12,7 @@ from serve_app.http.openapi import (
     PICTURE,
     Responses,
     answers,
+    in_path,
     json_body,
     refusals,
 )
@@ -54,8 +55,8 @@ def infer_body(model_id: str) -> dict[str, Any]:
     )
 
 
-def hosted() -> dict[str, Any]:
-    """Query and body of the hosted form."""
+def hosted(version: str) -> dict[str, Any]:
+    """Path, query and body of the hosted form."""
     query = {
         "confidence": {"description": "0 to 1, or percent."},
         "overlap": {"description": "Likewise."},
@@ -66,7 +67,10 @@ def hosted() -> dict[str, Any]:
     }
     form = {"type": "object", "required": ["file"], "properties": {"file": BINARY}}
     return {
-        "parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in query.items()],
+        "parameters": [
+            in_path("version", [version]),
+            *({"name": name, "in": "query", "schema": schema} for name, schema in query.items()),
+        ],
         "requestBody": {
             "required": True,
             "content": {

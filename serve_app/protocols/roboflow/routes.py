@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -137,17 +137,15 @@ def routes(pipeline: Pipeline, limits: Limits) -> APIRouter:
             return await service.infer(kind, request)
 
     def mount_hosted(task: Task) -> None:
-        told = Path(json_schema_extra={"enum": [pipeline.branches[task].card.version]})
-
         @router.post(
             f"/{task}/{{version}}",
             summary=f"Roboflow, hosted form: {TASK_TYPES[task]}",
-            openapi_extra=openapi.hosted(),
+            openapi_extra=openapi.hosted(pipeline.branches[task].card.version),
             responses=openapi.hosted_answers(),
         )
         @refusals_as(refusal)
-        async def infer_hosted(version: Annotated[str, told], request: Request) -> Response:
-            return await service.infer_hosted(task, version, request)
+        async def infer_hosted(request: Request) -> Response:
+            return await service.infer_hosted(task, request.path_params["version"], request)
 
     for kind in dict.fromkeys(TASK_TYPES[task] for task in pipeline.branches):
         mount_self_hosted(kind)
