@@ -9,7 +9,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,14 +29,17 @@ from benchmarks.gpu_steps import (
     measure_r50,
     measure_steps,
 )
-from deployments.engines.precision import Precision
+from deployments.engines.cores import usable_cores
+from deployments.engines.settings import EngineSettings
 from deployments.models.card import Task
 from deployments.models.load import load
+from serve_app.analysis import AnalyzeRequest, EncodedImage
 from serve_app.commands.bench.loadgen import Load, closed_loop
 from serve_app.local import LocalBranch, build_local
-from serve_app.pipeline import AnalyzeRequest, EncodedImage, Pipeline
+from serve_app.pipeline import Pipeline
 from serve_app.settings import Settings
 
+Device = Literal["cpu", "cuda"]
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "serve_app/web/samples/together.jpg"
 MODELS: dict[Task, str] = {"mask_detection": "face_mask", "instance_segmentation": "solov2_people"}
@@ -57,9 +60,10 @@ class Extent:
     rounds: int = 20
     clients: int = 64
     seconds: float = 10.0
+    threads: int | None = None
 
 
-QUICK = Extent((1, 2), (1,), (64, 96), 64, 1, 1, 2, 0.0)
+QUICK = Extent((1, 2), (1,), (64, 96), 64, 1, 1, 2, 0.0, 1)
 
 
 @dataclass(frozen=True)
@@ -86,9 +90,10 @@ def cuda_tests() -> str:
     return next(reversed((done.stdout or done.stderr).strip().splitlines()), f"pytest ended with {done.returncode}")
 
 
-def graph(device: Literal["cpu", "cuda"], precision: Precision) -> Pipeline:
+def graph(device: Device, settings: EngineSettings) -> Pipeline:
     """The served graph in this process, warm as a replica is."""
-    pipeline = build_local(Settings(device=device, precision=precision, engine="auto" if device == "cuda" else "eager"))
+    engine = {"precision": settings.precision, "engine": settings.engine, "threads": settings.threads}
+    pipeline = build_local(Settings.model_validate({"device": device} | engine))
     for branch in pipeline.branches.values():
         assert isinstance(branch, LocalBranch)
         branch.replica.reconfigure(BATCH)
@@ -109,24 +114,23 @@ def photos_through(pipeline: Pipeline, clients: int, seconds: float) -> Load:
     return asyncio.run(closed_loop(send, clients, seconds))
 
 
-def measure(device: Literal["cpu", "cuda"], extent: Extent) -> Measured:
+def measure(device: Device, extent: Extent) -> Measured:
     """Everything, in the order of the table."""
-    on_cuda = device == "cuda"
-    chosen = torch.device(device)
-    precision: Precision = "bfloat16" if on_cuda else "float32"
+    on_cuda, chosen = device == "cuda", torch.device(device)
+    threads = extent.threads or usable_cores()
+    exact = EngineSettings("float32", threads, "eager")
+    served = EngineSettings("bfloat16", threads, "auto") if on_cuda else exact
     tests = cuda_tests() if on_cuda else "none on a CPU"
     steps, speeds = [], []
     for task, name in MODELS.items():
-        model = load(name, task, device, None, precision, "auto" if on_cuda else "eager")
+        model = load(name, task, device, threads, served.precision, served.engine)
         item = item_of(model, PHOTO)
         steps += [measure_steps(model, item, size, extent.rounds) for size in extent.sizes]
-    speeds += measure_r50(chosen, "eager", "float32", extent.r50_sizes, extent.r50_shape, extent.rounds)
-    if on_cuda:
-        speeds += measure_r50(chosen, "eager", precision, extent.r50_sizes, extent.r50_shape, extent.rounds)
-        speeds += measure_r50(chosen, "auto", precision, extent.r50_sizes, extent.r50_shape, extent.rounds)
+    for settings in (exact, replace(served, engine="eager"), served) if on_cuda else (exact,):
+        speeds += measure_r50(chosen, settings, extent.r50_sizes, extent.r50_shape, extent.rounds)
     limits = measure_limits(chosen, extent.matrix_side, extent.copied_megabytes, extent.rounds)
-    pipeline = graph(device, precision)
-    load_seen = photos_through(pipeline, extent.clients, extent.seconds)
+    pipeline = graph(device, served)
+    seen = photos_through(pipeline, extent.clients, extent.seconds)
     return Measured(
         torch.cuda.get_device_name() if on_cuda else "CPU",
         torch.__version__,
@@ -134,8 +138,8 @@ def measure(device: Literal["cpu", "cuda"], extent: Extent) -> Measured:
         steps,
         speeds,
         limits,
-        load_seen.per_second,
-        1000 * load_seen.latency_s(50),
+        seen.per_second,
+        1000 * seen.latency_s(50),
         busy_share(lambda: photos_through(pipeline, extent.clients, 1.0)) if on_cuda else None,
     )
 
@@ -163,7 +167,7 @@ def table(measured: Measured) -> Table:
 
 
 def main(
-    device: Annotated[Literal["cuda", "cpu"], typer.Option(help="cpu only tries the steps.")] = "cuda",
+    device: Annotated[Device, typer.Option(help="cpu only tries the steps.")] = "cuda",
     quick: Annotated[bool, typer.Option(help="Small, for trying the steps.")] = False,
 ) -> None:
     """Measure, print a table, then JSON."""

@@ -112,13 +112,15 @@ def measure_steps(model: Model[Any, Any], item: Item, size: int, rounds: int) ->
 @torch.inference_mode()
 def measure_r50(
     device: torch.device,
-    engine: EngineName,
-    precision: Precision,
+    settings: EngineSettings,
     sizes: Sequence[int],
     shape: tuple[int, int],
     rounds: int,
 ) -> list[Speed]:
-    """SOLOv2 R50 with random weights on pictures of this height and width, in batches of these sizes."""
+    """SOLOv2 R50 with random weights on pictures of this height and width, in batches of these sizes.
+
+    settings: of a CPU with the engine ``eager``, since its other one is measured elsewhere.
+    """
     torch.manual_seed(0)
     network = Solov2(R50).eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -126,15 +128,14 @@ def measure_r50(
         return torch.randn(size, 3, *shape, device=device).contiguous(memory_format=torch.channels_last)
 
     example = [(network, (images(1),))]
-    # The CPU's engine would need a second example and a folder; its speed is measured elsewhere.
-    equip(example, example, device, EngineSettings(precision, engine=engine), Path())
+    equip(example, example, device, settings, Path())
     found = []
     for size in sizes:
         batch = images(size)
         with capturing():
             network(batch)
         ms = median_ms(lambda batch=batch: network(batch), device, rounds) / size  # type: ignore[misc]
-        found.append(Speed(engine, precision, size, ms, operations(shape) / ms / 1e9))
+        found.append(Speed(settings.engine, settings.precision, size, ms, operations(shape) / ms / 1e9))
     return found
 
 

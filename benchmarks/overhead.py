@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from serve_app.analysis import AnalyzeRequest, EncodedImage
 from serve_app.commands.bench.loadgen import Load, http_session, post
 from serve_app.local import build_local
-from serve_app.pipeline import AnalyzeRequest, EncodedImage
 from serve_app.settings import Settings
 
 WARM_UP = 3

@@ -22,8 +22,9 @@ from deployments.calls import (
     ReplicaOverloaded,
 )
 from deployments.models.card import ModelCard
+from serve_app.analysis import Failure
 from serve_app.breaker import Breaker, BreakerOpen
-from serve_app.pipeline import BranchFailed, Failure, ModelReplaced
+from serve_app.pipeline import BranchFailed, ModelReplaced
 from serve_app.pulse import Pulse
 
 logger = logging.getLogger("ray.serve")

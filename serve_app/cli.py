@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -31,6 +31,9 @@ FaceThreshold = Annotated[float | None, typer.Option(min=0, max=1, help="Least s
 ScoreThreshold = Annotated[float | None, typer.Option(min=0, max=1, help="Least score of an instance.")]
 Classes = Annotated[list[str] | None, typer.Option(help="A label of instances to keep; may be repeated.")]
 Masks = Annotated[bool, typer.Option(help="Without them the lines are short.")]
+# What predict and batch share: the models, each on the option of its task.
+Card = Annotated[str, typer.Option(help="An embedded model's name, or a model card.")]
+ObjectCard = Annotated[str | None, typer.Option(help="Likewise; without it no objects are looked for.")]
 
 
 @contextmanager
@@ -184,11 +187,9 @@ def predict(
     score_threshold: ScoreThreshold = None,
     classes: Classes = None,
     masks: Masks = True,
-    mask_detection: Annotated[str, typer.Option(help="An embedded model's name, or a model card.")] = "face_mask",
-    instance_segmentation: Annotated[str, typer.Option(help="Likewise.")] = "solov2_people",
-    object_detection: Annotated[
-        str | None, typer.Option(help="Likewise; without it no objects are looked for.")
-    ] = None,
+    mask_detection: Card = "face_mask",
+    instance_segmentation: Card = "solov2_people",
+    object_detection: ObjectCard = None,
 ) -> None:
     """Analyse photos as analyze does, with the served pipeline and models in this process, without Ray."""
     from serve_app.commands.photos.run import Outputs
@@ -233,12 +234,10 @@ def batch(
         typer.Argument(metavar="INPUT", help="A folder, tar, Parquet file or picture: a path, s3://, gs://."),
     ],
     target: Annotated[str, typer.Argument(metavar="OUTPUT", help="A folder for Parquet files; a run goes on in it.")],
-    mask_detection: Annotated[str, typer.Option(help="An embedded model's name, or a model card.")] = "face_mask",
-    instance_segmentation: Annotated[str, typer.Option(help="Likewise.")] = "solov2_people",
-    object_detection: Annotated[
-        str | None, typer.Option(help="Likewise; without it no objects are looked for.")
-    ] = None,
-    precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    mask_detection: Card = "face_mask",
+    instance_segmentation: Card = "solov2_people",
+    object_detection: ObjectCard = None,
+    precision: Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="Of the networks.")] = "float32",
     coco: Annotated[str | None, typer.Option(help="File for the answers of all runs as COCO JSON.")] = None,
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster; without it, this machine.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes with models; by default one a core.")] = None,
@@ -253,14 +252,12 @@ def batch(
     from serve_app.settings import Settings
 
     with told():
-        settings = Settings.model_validate(
-            {
-                "mask_detection": mask_detection,
-                "instance_segmentation": instance_segmentation,
-                "object_detection": object_detection,
-                "precision": precision,
-                "device": "cuda" if gpus else "cpu",
-            }
+        settings = Settings(
+            mask_detection=mask_detection,
+            instance_segmentation=instance_segmentation,
+            object_detection=object_detection,
+            precision=precision,
+            device="cuda" if gpus else "cpu",
         )
         complete = run(
             source,

@@ -9,7 +9,8 @@ from deployments.calls import Answer, Call, CallExpired, ReplicaOverloaded
 from deployments.models.card import Task
 from deployments.models.load import load
 from deployments.replica import Replica
-from serve_app.pipeline import Branch, BranchFailed, Failure, Pipeline
+from serve_app.analysis import Failure
+from serve_app.pipeline import Branch, BranchFailed, Pipeline
 from serve_app.settings import Settings
 
 

@@ -43,6 +43,7 @@ FLOORS: dict[str, set[str]] = {
         "serve_app.pulse",
         "serve_app.breaker",
         "serve_app.people",
+        "serve_app.analysis",
         "serve_app.pipeline",
         "serve_app.branch",
         "serve_app.metrics",

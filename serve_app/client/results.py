@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class Instance:
     """The mask's extent."""
     area: int
     """Number of mask pixels."""
-    rle: RLE | None
+    rle: RLE | None = field(repr=False)
     """The mask as COCO's compressed run-length encoding; None where it was asked to be left out."""
 
     @property

@@ -8,13 +8,13 @@ from typing import Any
 import orjson
 
 from deployments.models.card import card_path, read_card
+from serve_app.analysis import AnalyzeRequest, EncodedImage
 from serve_app.client import Options
 from serve_app.client.options import query
 from serve_app.commands.photos.find import find_photos
 from serve_app.commands.photos.run import Outputs, run_photos
 from serve_app.http.errors import RequestError
 from serve_app.local import build_local
-from serve_app.pipeline import AnalyzeRequest, EncodedImage
 from serve_app.protocols.native.answer import annotated, write_answer
 from serve_app.protocols.native.options import NativeOptions, parse_options
 from serve_app.settings import Settings

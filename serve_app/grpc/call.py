@@ -19,7 +19,7 @@ from serve_app.seen import Seen
 from serve_app.traceparent import well_formed
 
 if TYPE_CHECKING:  # Serve's proxies import this module, and need none of the pipeline
-    from serve_app.pipeline import Failure
+    from serve_app.analysis import Failure
 
 logger = logging.getLogger("ray.serve")
 

@@ -8,9 +8,10 @@ from starlette.requests import Request
 
 from deployments.imaging.decode import decode
 from deployments.imaging.draw import LONGEST_JPEG_SIDE, draw, encode_picture
+from serve_app.analysis import Analysis, AnalyzeOptions, AnalyzeRequest, EncodedImage, ImageAnalysis
 from serve_app.http.base64_text import BrokenBase64, read_base64
 from serve_app.http.errors import RequestError, from_failures
-from serve_app.pipeline import Analysis, AnalyzeOptions, AnalyzeRequest, EncodedImage, ImageAnalysis, Pipeline
+from serve_app.pipeline import Pipeline
 from serve_app.traceparent import well_formed
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -14,7 +14,7 @@ from serve_app.admission import Overloaded
 from serve_app.seen import seen
 
 if TYPE_CHECKING:  # Serve's proxies import this module, and need none of the pipeline
-    from serve_app.pipeline import Failure
+    from serve_app.analysis import Failure
 
 logger = logging.getLogger("ray.serve")
 

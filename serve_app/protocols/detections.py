@@ -13,7 +13,8 @@ from deployments.imaging.draw import draw, encode_picture
 from deployments.imaging.rle import decode_rle
 from deployments.models.card import Task
 from deployments.results import Box, Face, Instance
-from serve_app.pipeline import AnalyzeRequest, EncodedImage, ImageAnalysis, Pipeline
+from serve_app.analysis import AnalyzeRequest, EncodedImage, ImageAnalysis
+from serve_app.pipeline import Pipeline
 from serve_app.protocols.served_models import MASK_SIDE, OUTPUTS, PICTURE, WEARERS, ServedModel
 
 MAX_MASK_BYTES = 64 * 1024 * 1024

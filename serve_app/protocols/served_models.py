@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from deployments.models.card import OPTIONS as OPTIONS_OF_TASK
 from deployments.models.card import ModelCard, Task
-from serve_app.pipeline import AnalyzeOptions
+from serve_app.analysis import AnalyzeOptions
 
 SIGNATURE = "serving_default"
 """The one signature of every model."""

@@ -15,9 +15,10 @@ from deployments.imaging.masks import encode_rle
 from deployments.models.card import ModelCard, Task, card_path, read_card
 from deployments.results import Box, Detection, Face, Instance
 from serve_app.admission import Capacity
+from serve_app.analysis import Failure
 from serve_app.http.app import create_app
 from serve_app.limits import Limits
-from serve_app.pipeline import BranchFailed, Failure, ModelReplaced, Pipeline
+from serve_app.pipeline import BranchFailed, ModelReplaced, Pipeline
 from serve_app.protocols.native import routes as native
 from serve_app.protocols.served_models import served_models
 from tests.photos import astronaut, png

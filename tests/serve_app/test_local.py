@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 
 from deployments.calls import ObjectDetectionOptions
 from deployments.results import Box, Detection
+from serve_app.analysis import AnalyzeOptions, AnalyzeRequest, EncodedImage, ImageAnalysis
 from serve_app.cli import app
 from serve_app.local import build_local
-from serve_app.pipeline import AnalyzeOptions, AnalyzeRequest, EncodedImage, ImageAnalysis, Pipeline
+from serve_app.pipeline import Pipeline
 from serve_app.settings import Settings
 from tests.deployments.models.torchvision_models.random_weights import random_state
 from tests.photos import astronaut, china, jpeg

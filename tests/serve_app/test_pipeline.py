@@ -7,8 +7,9 @@ import pytest
 from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions, ObjectDetectionOptions
 from deployments.imaging.spec import Fixed
 from serve_app.admission import LEAST_PIXELS, Capacity
+from serve_app.analysis import AnalyzeOptions, AnalyzeRequest, EncodedImage, ImageAnalysis
 from serve_app.people import Person
-from serve_app.pipeline import AnalyzeOptions, AnalyzeRequest, EncodedImage, ImageAnalysis, Pipeline
+from serve_app.pipeline import Pipeline
 from tests.serve_app.conftest import HEIGHT, WIDTH, FakeBranch
 
 MakePipeline = Callable[..., Pipeline]

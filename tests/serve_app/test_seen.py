@@ -10,9 +10,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from deployments import tracing
+from serve_app.analysis import AnalyzeRequest, EncodedImage
 from serve_app.http.app import create_app
 from serve_app.limits import Limits
-from serve_app.pipeline import AnalyzeRequest, EncodedImage, Pipeline
+from serve_app.pipeline import Pipeline
 from serve_app.protocols.native import routes as native
 from serve_app.seen import Seen, seen, watched
 from tests.serve_app.conftest import FakeBranch, client_of

@@ -120,8 +120,8 @@ def assert_same(one: object, other: object) -> None:
 
 
 def test_served_is_what_predict_says(client: httpx.Client) -> None:
+    from serve_app.analysis import AnalyzeRequest, EncodedImage
     from serve_app.local import build_local
-    from serve_app.pipeline import AnalyzeRequest, EncodedImage
     from serve_app.settings import Settings
 
     photo = jpeg(masked_astronaut())

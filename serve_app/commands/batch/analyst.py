@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Any
 
-from serve_app.pipeline import Analysis, AnalyzeRequest, EncodedImage, Failure, ImageAnalysis
+from serve_app.analysis import Analysis, AnalyzeRequest, EncodedImage, Failure, ImageAnalysis
 from serve_app.protocols.native.answer import write_answer
 from serve_app.settings import Settings
 

@@ -7,9 +7,9 @@ import orjson
 from pyarrow import NativeFile
 
 from deployments.models.card import Task, card_path, read_card
+from serve_app.analysis import FOUND
 from serve_app.commands.batch.parts import read_parts
 from serve_app.commands.batch.places import Place
-from serve_app.pipeline import FOUND
 from serve_app.settings import Settings
 
 Categories = Mapping[tuple[Task, str], int]

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.models.card import Task
+from serve_app.analysis import AnalyzeOptions, EncodedImage
 from serve_app.http.bounded_json import PIXELS_MEMORY, parse_json
 from serve_app.http.dialect import decode_base64
 from serve_app.http.errors import RequestError
 from serve_app.http.limits import check_image_count
 from serve_app.limits import Limits
-from serve_app.pipeline import AnalyzeOptions, EncodedImage
 from serve_app.protocols.pixels import check_batch_shape, from_floats
 from serve_app.protocols.served_models import IMAGES, OTHER_NAMES_OF_IMAGES, PICTURE, ServedModel
 

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serve_app.analysis import AnalyzeRequest, ImageAnalysis
 from serve_app.http.errors import RequestError, from_failures, refusals_as
 from serve_app.http.limits import read_body
 from serve_app.http.openapi import document
 from serve_app.http.prefix import path_below
 from serve_app.limits import Limits
-from serve_app.pipeline import AnalyzeRequest, ImageAnalysis, Pipeline
+from serve_app.pipeline import Pipeline
 from serve_app.protocols.detections import AnswerTooLarge, columns, lengths, pictures
 from serve_app.protocols.kserve.openapi import operations
 from serve_app.protocols.kserve.refusal import refusal

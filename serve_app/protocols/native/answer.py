@@ -15,8 +15,9 @@ from deployments.imaging.polygons import to_polygons
 from deployments.imaging.rle import decode_rle
 from deployments.models.card import Task
 from deployments.results import RLE, Box, Detection, Face, FaceLabel, Instance
+from serve_app.analysis import Analysis, Failure, ImageAnalysis
 from serve_app.http.errors import RequestError
-from serve_app.pipeline import Analysis, Failure, ImageAnalysis, Pipeline
+from serve_app.pipeline import Pipeline
 from serve_app.protocols.native.options import MaskForm
 
 PictureFormat = Literal["jpeg", "png"]

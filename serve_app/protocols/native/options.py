@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions, ObjectDetectionOptions
 from deployments.models.card import TASKS, Task
+from serve_app.analysis import AnalyzeOptions
 from serve_app.http.errors import RequestError
-from serve_app.pipeline import AnalyzeOptions
 
 MaskForm = Literal["rle", "polygon", "png", "none"]
 CLASSES: dict[str, Task] = {"classes": "instance_segmentation", "object_detection.classes": "object_detection"}

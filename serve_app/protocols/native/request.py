@@ -7,13 +7,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
+from serve_app.analysis import EncodedImage, Failure, ImageAnalysis
 from serve_app.http.base64_text import BrokenBase64, read_base64
 from serve_app.http.bounded_json import parse_json
 from serve_app.http.errors import RequestError
 from serve_app.http.limits import body_chunks, check_image_count, read_body
 from serve_app.http.multipart import read_form
 from serve_app.limits import Limits
-from serve_app.pipeline import EncodedImage, Failure, ImageAnalysis, Pipeline
+from serve_app.pipeline import Pipeline
 from serve_app.protocols.native.options import NativeOptions, parse_options
 
 LONGEST_NAME = 255

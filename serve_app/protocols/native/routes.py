@@ -8,10 +8,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serve_app.analysis import Analysis, AnalyzeRequest, ImageAnalysis
 from serve_app.http.errors import PRECEDENCE, RequestError, error_response, from_failures, refusals_as
 from serve_app.http.negotiation import best_form
 from serve_app.limits import Limits
-from serve_app.pipeline import Analysis, AnalyzeRequest, ImageAnalysis, Pipeline
+from serve_app.pipeline import Pipeline
 from serve_app.protocols.native.answer import Picture, PictureFormat, annotated, write_answer
 from serve_app.protocols.native.openapi import RESPONSES, request_body_and_parameters
 from serve_app.protocols.native.request import Image, read_request

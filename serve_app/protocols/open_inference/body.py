@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import orjson
 
+from serve_app.analysis import EncodedImage
 from serve_app.http.bounded_json import PIXELS_MEMORY, parse_json
 from serve_app.http.dialect import decode_base64
 from serve_app.http.errors import RequestError
-from serve_app.pipeline import EncodedImage
 from serve_app.protocols.open_inference.inference import (
     HINTS,
     INPUT,

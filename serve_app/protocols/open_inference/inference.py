@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from deployments.models.card import ModelCard, Task
+from serve_app.analysis import AnalyzeOptions, AnalyzeRequest, Failure, ImageAnalysis
 from serve_app.limits import Limits
-from serve_app.pipeline import AnalyzeOptions, AnalyzeRequest, Failure, ImageAnalysis, Pipeline
+from serve_app.pipeline import Pipeline
 from serve_app.protocols.detections import AnswerTooLarge
 from serve_app.protocols.open_inference.tensors import (
     DENSE_MASKS,

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from deployments.imaging.rle import decode_rle
 from deployments.models.card import Task
 from deployments.results import Box
+from serve_app.analysis import EncodedImage, ImageAnalysis
 from serve_app.limits import Limits
-from serve_app.pipeline import EncodedImage, ImageAnalysis
 from serve_app.protocols.detections import AnswerTooLarge
 from serve_app.protocols.pixels import check_batch_shape
 from serve_app.protocols.served_models import ServedModel

@@ -14,12 +14,13 @@ from starlette.responses import Response, StreamingResponse
 from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions
 from deployments.imaging.rle import decode_rle
 from deployments.results import Face, Instance
+from serve_app.analysis import AnalyzeOptions, ImageAnalysis
 from serve_app.http.bounded_json import parse_json
 from serve_app.http.dialect import analyze, decode_base64, validate
 from serve_app.http.errors import RequestError, refusals_as
 from serve_app.http.limits import check_image_count, read_body
 from serve_app.limits import Limits
-from serve_app.pipeline import AnalyzeOptions, ImageAnalysis, Pipeline
+from serve_app.pipeline import Pipeline
 from serve_app.protocols.paddlehub import v1
 from serve_app.protocols.paddlehub.openapi import ANSWER, BODY
 from serve_app.protocols.paddlehub.refusal import refusal, written

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serve_app.analysis import AnalyzeOptions, ImageAnalysis
 from serve_app.http.bounded_json import parse_json
 from serve_app.http.dialect import analyze, decode_base64, drawn_jpeg
 from serve_app.http.errors import RequestError, refusals_as
@@ -24,7 +25,7 @@ from serve_app.http.limits import check_image_count, read_body
 from serve_app.http.multipart import read_form
 from serve_app.http.openapi import in_path
 from serve_app.limits import Limits
-from serve_app.pipeline import AnalyzeOptions, ImageAnalysis, Pipeline
+from serve_app.pipeline import Pipeline
 from serve_app.protocols.paddlehub.openapi import ANSWER_OF_1X, FORM
 from serve_app.protocols.paddlehub.openapi import MODULES as MODULES_ANSWER
 from serve_app.protocols.paddlehub.refusal import refusal_of_1x, written

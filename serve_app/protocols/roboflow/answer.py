@@ -8,7 +8,7 @@ import cv2
 from deployments.imaging.rle import decode_rle, rle_area, rle_box
 from deployments.models.card import ModelCard
 from deployments.results import RLE, Box, Detection, Face, Instance
-from serve_app.pipeline import ImageAnalysis
+from serve_app.analysis import ImageAnalysis
 
 MaskFormat = Literal["polygon", "rle"]
 

@@ -14,13 +14,14 @@ from starlette.responses import Response
 
 from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions, ObjectDetectionOptions
 from deployments.models.card import Task
+from serve_app.analysis import AnalyzeOptions, ImageAnalysis
 from serve_app.http.bounded_json import parse_json
 from serve_app.http.dialect import analyze, decode_base64, drawn_jpeg, validate
 from serve_app.http.errors import RequestError, refusals_as
 from serve_app.http.limits import check_image_count, read_body
 from serve_app.http.multipart import read_form
 from serve_app.limits import Limits
-from serve_app.pipeline import AnalyzeOptions, ImageAnalysis, Pipeline
+from serve_app.pipeline import Pipeline
 from serve_app.protocols.roboflow import openapi
 from serve_app.protocols.roboflow.answer import MaskFormat, answer_json
 from serve_app.protocols.roboflow.refusal import refusal

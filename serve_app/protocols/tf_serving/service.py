@@ -12,10 +12,11 @@ import grpc  # type: ignore[import-untyped]
 import numpy as np
 
 from deployments.models.card import ModelCard, Task
+from serve_app.analysis import AnalyzeOptions, AnalyzeRequest
 from serve_app.grpc.call import CallRefused, GrpcContext, invalid, metadata_of, refusals, refuse_failures, request_id
 from serve_app.grpc.wire import read
 from serve_app.limits import Limits
-from serve_app.pipeline import AnalyzeOptions, AnalyzeRequest, Pipeline
+from serve_app.pipeline import Pipeline
 from serve_app.protocols.detections import AnswerTooLarge, columns, pictures
 from serve_app.protocols.served_models import (
     IMAGES,

@@ -8,8 +8,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from serve_app.analysis import EncodedImage
 from serve_app.limits import Limits
-from serve_app.pipeline import EncodedImage
 from serve_app.protocols.pixels import check_batch_shape, from_floats
 from serve_app.protocols.served_models import TensorSpec
 from serve_app.protocols.tf_serving.protos.tensorflow_pb2 import DataType, TensorInfo, TensorProto, TensorShapeProto

@@ -4,17 +4,15 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import httpx
 import pytest
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.http.app import create_app
 from serve_app.http.errors import BUSY
-from serve_app.http.gate import ARRIVED, LIMITS, Gate, announced
-from serve_app.limits import Limits
+from serve_app.http.gate import ARRIVED, Gate
 from serve_app.pipeline import Pipeline
 from serve_app.protocols.kserve import routes as kserve
 from serve_app.protocols.native import routes as native
@@ -23,51 +21,7 @@ from serve_app.protocols.paddlehub import routes as paddlehub
 from serve_app.protocols.roboflow import routes as roboflow
 from serve_app.refusals import write_refusal
 from tests.serve_app.conftest import LIMITS as APP_LIMITS
-
-SMALL = Limits(max_body_bytes=1000, upload_timeout_s=0.2, bytes_in_flight=1500)
-PATHS = {
-    "/analyze": lambda body: body["error"]["message"],
-    "/v1/models/mask_detection:predict": lambda body: body["error"],
-    "/v2/models/mask_detection/infer": lambda body: body["error"],
-    "/predict/pyramidbox_lite_server_mask": lambda body: (body["status"], body["results"], body["msg"]) and body["msg"],
-    "/predict/image/pyramidbox_lite_server_mask": lambda body: (body["status"] == "-1") and body["msg"],
-    "/infer/object_detection": lambda body: body["message"],
-    "/mask_detection/1": lambda body: body["message"],
-}
-"""Where each protocol takes photos, and where it says what is wrong."""
-
-
-@dataclass
-class Inner:
-    """An ingress that keeps what came, and answers as a test sets."""
-
-    limits: Limits | None = SMALL
-    headers: dict[str, str] = field(default_factory=dict)
-    status: int = 200
-    scopes: list[Scope] = field(default_factory=list)
-    bodies: list[bytes] = field(default_factory=list)
-    gate: asyncio.Event | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "HEAD":
-            self.scopes.append(scope)
-            body, more = b"", True
-            while more:
-                message = await receive()
-                body += message["body"]
-                more = message["more_body"]
-            self.bodies.append(body)
-            if self.gate is not None:
-                await self.gate.wait()
-        response = Response("answer", self.status, {"X-Request-ID": "inner", **self.headers})
-        if self.limits is not None:
-            response.raw_headers.append((LIMITS, announced(self.limits)))
-        response.raw_headers.append((b"X-Request-ID", b"appended by Serve"))
-        await response(scope, receive, send)
-
-
-def client_of(app: ASGIApp) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+from tests.serve_app.http.inner import PATHS, SMALL, Inner, client_of
 
 
 @pytest.fixture
@@ -327,71 +281,3 @@ async def test_a_client_can_only_shorten_its_own_deadline(app: ASGIApp, photo: b
     for arrived in ("inf", "nan", "nonsense", str(time.time() + 1e6)):
         assert await ask(arrived) == 200
     assert await ask(str(time.time() - 100)) == 504
-
-
-# Ingress replicas that die
-
-
-@dataclass
-class Dying:
-    """Serve in front of ingress replicas, the first of which die: it sends nothing then, or an answer of its own."""
-
-    inner: Inner
-    deaths: int
-    own_status: int = 0
-    bodies: list[bytes] = field(default_factory=list)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "HEAD" or self.deaths == 0:
-            await self.inner(scope, receive, send)
-            return
-        self.deaths -= 1
-        message = await receive()
-        self.bodies.append(message.get("body", b""))
-        if message["type"] == "http.disconnect":
-            self.deaths = 0
-        elif self.own_status:
-            await Response("Serve says", self.own_status, media_type="text/plain")(scope, receive, send)
-
-
-@pytest.mark.parametrize("body", [b"a photo", b""])
-async def test_a_request_of_an_ingress_that_dies_goes_to_another_one(inner: Inner, body: bytes) -> None:
-    serve = Dying(inner, 1)
-    async with client_of(Gate(serve, write_refusal)) as client:
-        answer = await client.post("/analyze", content=body)
-    assert (answer.status_code, answer.text) == (200, "answer")
-    assert serve.bodies + inner.bodies == [body, body]
-
-
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize(("own_status", "status"), [(0, 503), (503, 503), (408, 504)])
-async def test_where_none_answers_the_refusal_has_the_protocols_form(
-    inner: Inner, path: str, own_status: int, status: int
-) -> None:
-    async with client_of(Gate(Dying(inner, 2, own_status), write_refusal)) as client:
-        answer = await client.post(path, content=b"a photo")
-    in_an_envelope = status != 503 and path.startswith("/predict/")
-    assert answer.status_code == (200 if in_an_envelope else status)
-    assert answer.headers.get("retry-after") == ("1" if status == 503 else None)
-    assert "Serve" not in PATHS[path](answer.json())
-
-
-async def test_what_serve_says_of_other_paths_is_told(inner: Inner) -> None:
-    async with client_of(Gate(Dying(inner, 1, 404), write_refusal)) as client:
-        answer = await client.get("/of/another/application")
-    assert (answer.status_code, answer.text) == (404, "Serve says")
-
-
-async def test_a_request_whose_client_left_is_not_sent_again(inner: Inner) -> None:
-    serve = Dying(inner, 2)
-    gone: list[Message] = [{"type": "http.disconnect"}]
-    scope = {"type": "http", "method": "GET", "path": "/models", "query_string": b"", "headers": []}
-
-    async def receive() -> Message:
-        return gone[0]
-
-    async def send(message: Message) -> None:
-        raise AssertionError(message)
-
-    await Gate(serve, write_refusal)(scope, receive, send)
-    assert len(serve.bodies) == 1

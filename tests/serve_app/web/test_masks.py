@@ -13,8 +13,8 @@ from deployments.imaging.masks import encode_rle
 from deployments.imaging.polygons import to_polygons
 from deployments.imaging.rle import rle_box_intersection
 from deployments.results import Box, Face, Instance
+from serve_app.analysis import ImageAnalysis
 from serve_app.people import tie
-from serve_app.pipeline import ImageAnalysis
 from serve_app.protocols.native.answer import box_json, image_json, png_uri
 from tests.serve_app.web.conftest import box_of
 

@@ -14,9 +14,10 @@ from deployments.imaging.masks import encode_rle
 from deployments.imaging.rle import decode_rle
 from deployments.models.card import TASKS, Task
 from deployments.results import Box, Detection, Face, Instance
+from serve_app.analysis import EncodedImage, Failure, ImageAnalysis
 from serve_app.limits import Limits
 from serve_app.people import Person
-from serve_app.pipeline import EncodedImage, Failure, ImageAnalysis, Pipeline
+from serve_app.pipeline import Pipeline
 from serve_app.protocols.detections import AnswerTooLarge
 from serve_app.protocols.open_inference.inference import (
     InferenceError,
