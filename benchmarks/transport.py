@@ -1,19 +1,18 @@
 """What it costs to hand pixels to another process, by size: ``python -m benchmarks.transport``, on Linux.
 
 A message of grpc.aio, as Serve's by-value transport sends it; an argument through Ray's object store, as its other one
-does; a file of its own in /dev/shm beside a small message. CPU milliseconds of each process a call, eight at once. Run
-it with the MALLOC variables of serve_config.yaml in the environment, as replicas have them.
+does; memory that both share beside a small message, as the ingress hands pixels to a replica on its machine. CPU
+milliseconds of each process a call, eight at once. Run it with the MALLOC variables of serve_config.yaml in the
+environment, as replicas have them.
 """
 
 import asyncio
-import mmap
 import os
 import pickle
 import time
 from collections.abc import Awaitable, Callable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
@@ -24,8 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.processes import processes
+from deployments.shared_pixels import PixelSharing, SharedPixels
 
-SIZES = (331_776, 921_600, 2_000_000, 4_000_000, 5_298_300, 8_294_400)
+SIZES = (331_776, 921_600, 1_999_998, 3_999_999, 5_298_300, 8_294_400)
 CALLS = 240
 AT_ONCE = 8
 UNLIMITED = [("grpc.max_receive_message_length", -1)]
@@ -43,9 +43,8 @@ def touch(pixels: Pixels) -> bytes:
 async def serve(connection: Connection) -> None:
     async def handle(request: ASGIRequest, _: object) -> ASGIResponse:
         pixels = pickle.loads(request.request_args)
-        if isinstance(pixels, Path):
-            with pixels.open("rb") as file:
-                pixels = np.frombuffer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ), np.uint8)
+        if isinstance(pixels, SharedPixels):
+            pixels = pixels.open().reshape(-1)
         return ASGIResponse(serialized_message=touch(pixels))
 
     server = grpc.aio.server(options=UNLIMITED)
@@ -76,11 +75,11 @@ async def measure(call: Call) -> tuple[float, float]:
 
 
 async def over_grpc(port: int) -> dict[tuple[str, int], tuple[float, float]]:
-    """By value, and as a file, by size."""
+    """By value, and shared, by size."""
     costs = {}
+    sharing = PixelSharing()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=UNLIMITED) as channel:
         method = channel.unary_unary("/benchmark/Call", ASGIRequest.SerializeToString, ASGIResponse.FromString)
-        names = (Path(f"/dev/shm/maskgraph-benchmark-{os.getpid()}-{number}") for number in range(2**62))
 
         async def send(argument: object) -> float:
             answer = await method(ASGIRequest(request_args=pickle.dumps(argument, 5)))
@@ -89,16 +88,12 @@ async def over_grpc(port: int) -> dict[tuple[str, int], tuple[float, float]]:
         for size in SIZES:
             pixels = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
 
-            async def as_file(pixels: Pixels = pixels) -> float:
-                path = next(names)
-                path.write_bytes(pixels.data)
-                try:
-                    return await send(path)
-                finally:
-                    path.unlink()
+            async def shared(pixels: Pixels = pixels) -> float:
+                with sharing.shared(pixels.reshape(1, -1, 3)) as where:
+                    return await send(where)
 
             costs["gRPC", size] = await measure(lambda pixels=pixels: send(pixels))  # type: ignore[misc]
-            costs["file in /dev/shm", size] = await measure(as_file)
+            costs["shared memory", size] = await measure(shared)
     return costs
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.results import Results
+from deployments.shared_pixels import NotShared, SharedPixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class ObjectDetectionOptions:
     max_objects: int | None = None
 
 
+Pixels = NDArray[np.uint8] | SharedPixels
+"""Of one prepared image, RGB [h, w, 3], themselves or where to find them."""
 TaskOptions = MaskDetectionOptions | InstanceSegmentationOptions | ObjectDetectionOptions
 
 
@@ -104,6 +107,6 @@ class ReplicaHung(Exception):
     """The replica's device has not ended a batch in time, and holds up all others."""
 
 
-Refusal = CallExpired | OtherModel | ReplicaOverloaded
-REFUSALS = (CallExpired, OtherModel, ReplicaOverloaded)
+Refusal = CallExpired | OtherModel | ReplicaOverloaded | NotShared
+REFUSALS = (CallExpired, OtherModel, ReplicaOverloaded, NotShared)
 """What a replica may say instead of an answer though nothing is wrong with it."""

@@ -2,21 +2,20 @@
 
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
 from ray import serve
 
 from deployments import tracing
 from deployments.autoscaling import BUSY, COST_S
 from deployments.batching.metrics import ServeBatchMetrics
 from deployments.batching.work import WorkMeter
-from deployments.calls import REFUSALS, Answer, Call, Refusal
+from deployments.calls import REFUSALS, Answer, Call, Pixels, Refusal
 from deployments.engines.precision import Precision
 from deployments.engines.settings import EngineName
 from deployments.models.card import Task
 from deployments.models.device import DeviceSetting
 from deployments.models.load import load
 from deployments.replica import Replica
+from deployments.shared_pixels import SharedPixels
 
 # Calls beyond two full batches wait at the caller, where the router can still send them to another replica.
 # A replica that died is noticed by its next check; three in a row that fail end one that lives.
@@ -49,10 +48,11 @@ class ModelDeployment(Replica):
         if model.device.type == "cuda":
             self.warm_up()
 
-    async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer | Refusal:  # type: ignore[override]
+    async def __call__(self, pixels: Pixels, call: Call) -> Answer | Refusal:  # type: ignore[override]
         """As a replica answers, and measured. A refusal comes back as a value: Serve logs what is raised as a failure,
         with its traceback, and a deadline that has passed or a full queue is none."""
         try:
+            image = pixels.open() if isinstance(pixels, SharedPixels) else pixels
             with self.work.item():
                 return await super().__call__(image, call)
         except REFUSALS as refusal:

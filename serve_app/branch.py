@@ -17,11 +17,13 @@ from deployments.calls import (
     Call,
     CallExpired,
     OtherModel,
+    Pixels,
     Refusal,
     ReplicaHung,
     ReplicaOverloaded,
 )
 from deployments.models.card import ModelCard
+from deployments.shared_pixels import NotShared, PixelSharing, can_share
 from serve_app.analysis import Failure
 from serve_app.breaker import Breaker, BreakerOpen
 from serve_app.pipeline import BranchFailed, ModelReplaced
@@ -30,7 +32,7 @@ from serve_app.pulse import Pulse
 logger = logging.getLogger("ray.serve")
 
 LARGEST_BY_VALUE = 7 * 512 * 1024
-"""Bytes up to which pixels travel inside the gRPC call; above, through the object store.
+"""Bytes up to which pixels that cannot be shared travel inside the gRPC call; above, through the object store.
 
 About where both cost the same, and below the 4 MiB that a replica takes in one message.
 """
@@ -45,6 +47,8 @@ class ServeBranch:
         self.thresholds: dict[str, float] = {}
         self._by_reference = handle
         self._by_value = handle.options(_by_reference=False, request_serialization="pickle")
+        self._sharing = PixelSharing() if can_share() else None
+        """Until a replica says that it runs elsewhere."""
         self._pulse = Pulse(self._ask, timeout_s / 2, lambda: self._breaker.cut())
         self._breaker = Breaker(lambda: self._pulse.silent)
 
@@ -95,19 +99,25 @@ class ServeBranch:
             return await self._call(image, call)
 
     async def _call(self, image: NDArray[np.uint8], call: Call) -> Answer:
-        if image.nbytes > LARGEST_BY_VALUE:
-            return await self._answer(self._by_reference, image, call)
         try:
-            return await self._answer(self._by_value, image, call)
+            if self._sharing is not None:
+                with self._sharing.shared(image) as pixels:
+                    return await self._answer(self._by_value, pixels, call)
+            if image.nbytes <= LARGEST_BY_VALUE:
+                return await self._answer(self._by_value, image, call)
+        except NotShared:
+            logger.info("%s shares no memory with this ingress: pixels travel in messages", self.card.task)
+            self._sharing = None
+            return await self._call(image, call)
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
                 raise
             # An answer over RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH; the object store has no such limit.
             logger.warning("request %s: %s answers again, by reference", call.request_id, self.card.task)
-            return await self._answer(self._by_reference, image, call)
+        return await self._answer(self._by_reference, image, call)
 
-    async def _answer(self, handle: DeploymentHandle[Any], image: NDArray[np.uint8], call: Call) -> Answer:
-        answer: Answer | Refusal = await handle.remote(image, call)
+    async def _answer(self, handle: DeploymentHandle[Any], pixels: Pixels, call: Call) -> Answer:
+        answer: Answer | Refusal = await handle.remote(pixels, call)
         if isinstance(answer, REFUSALS):
             raise answer
         return answer
