@@ -15,7 +15,6 @@ from deployments.models.card import Task
 from deployments.models.device import DeviceSetting
 from deployments.models.load import load
 from deployments.replica import Replica
-from deployments.shared_pixels import SharedPixels
 
 # Calls beyond two full batches wait at the caller, where the router can still send them to another replica.
 # A replica that died is noticed by its next check; three in a row that fail end one that lives.
@@ -52,9 +51,8 @@ class ModelDeployment(Replica):
         """As a replica answers, and measured. A refusal comes back as a value: Serve logs what is raised as a failure,
         with its traceback, and a deadline that has passed or a full queue is none."""
         try:
-            image = pixels.open() if isinstance(pixels, SharedPixels) else pixels
             with self.work.item():
-                return await super().__call__(image, call)
+                return await super().__call__(pixels, call)
         except REFUSALS as refusal:
             return refusal.with_traceback(None)
 

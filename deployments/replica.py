@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from deployments.batching.batcher import Batcher
 from deployments.batching.budget import BatchBudget
@@ -22,6 +21,7 @@ from deployments.calls import (
     CallExpired,
     Item,
     OtherModel,
+    Pixels,
     ReplicaHung,
     ReplicaOverloaded,
     TaskOptions,
@@ -33,6 +33,7 @@ from deployments.engines.overlap import Overlap
 from deployments.models.card import OPTIONS
 from deployments.models.model import Model
 from deployments.settings import ReplicaSettings
+from deployments.shared_pixels import SharedPixels
 from deployments.warm_up import expected_pictures
 
 # The logger that Serve shows of a replica.
@@ -122,13 +123,14 @@ class Replica:
         self.settings = settings
         self._batcher.budget = self._budget()
 
-    async def __call__(self, image: NDArray[np.uint8], call: Call) -> Answer:
+    async def __call__(self, pixels: Pixels, call: Call) -> Answer:
         """Answer for one image, prepared as the model's ImageSpec says: uint8 RGB [h, w, 3].
 
-        Raises OtherModel, CallExpired, ReplicaOverloaded, Hung, or what the model raised for this image.
+        Raises OtherModel, NotShared, CallExpired, ReplicaOverloaded, Hung, or what the model raised for this image.
         """
         if call.card not in (None, self.model.card.digest):
             raise OtherModel(self.model.card.model_dump_json())
+        image = pixels.open() if isinstance(pixels, SharedPixels) else pixels
         item = Item(image, replace(call, options=self._with_defaults(call.options)))
         deadline = time.monotonic() + call.deadline - time.time()
         try:
