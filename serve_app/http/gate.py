@@ -20,6 +20,7 @@ from serve_app.admission import OVERLOADED
 from serve_app.http.errors import BUSY, RequestError
 from serve_app.http.request_id import well_formed_or_new
 from serve_app.http.uploads import Uploads
+from serve_app.latest import Latest
 from serve_app.limits import Limits
 from serve_app.overloads import NOBODY_ANSWERS, Overloads
 
@@ -43,6 +44,8 @@ TRACING = (b"traceparent", b"tracestate")
 """Serve decodes them as UTF-8 and fails on what is not."""
 LIVE = re.compile("/(livez|v2/health/live)$")
 """Answered here: whether this process lives is no question to another one, which may have much to do."""
+READY = re.compile("/(readyz|v2/health/ready)$")
+"""Asked of the ingress, but not for long: behind many photos its answer would come too late for a probe."""
 SERVES_TIMEOUT = 408
 SERVES_OWN = (SERVES_TIMEOUT, 500, 503)
 """Statuses of answers that Serve gives in the place of a replica; those of the ingress tell the limits."""
@@ -80,6 +83,21 @@ class Forwarded:
             await self._send(message)
 
 
+class Kept:
+    """An answer that is kept instead of sent."""
+
+    def __init__(self) -> None:
+        self.response = Response()
+
+    async def send(self, message: Message) -> None:
+        """What comes from the replica."""
+        if message["type"] == "http.response.start":
+            self.response.status_code = message["status"]
+            self.response.raw_headers = list(message["headers"])
+        else:
+            self.response.body = bytes(self.response.body) + message.get("body", b"")
+
+
 class Gate:
     """Refuses by itself what it can, in the form of the path's protocol, as ``write_refusal`` knows it."""
 
@@ -99,6 +117,7 @@ class Gate:
         self._asking = asyncio.Lock()
         self._ask_again = 0.0
         self._overloads = Overloads()
+        self._readiness = Latest[Response]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -118,6 +137,9 @@ class Gate:
             await Response(b'{"live":true}', media_type="application/json")(scope, receive, watched_send)
             return
         try:
+            if READY.search(scope["path"]) and scope["method"] in ("GET", "HEAD"):
+                await (await self._ready(scope))(scope, receive, watched_send)
+                return
             await self._pass(scope, receive, watched_send, headers)
         except RequestError as error:
             self._report(error.code)
@@ -126,6 +148,18 @@ class Gate:
             await self._write_refusal(scope["path"], error)(scope, receive, watched_send)
         except ClientDisconnect:
             return  # while it sent its body; there is nobody to answer
+
+    async def _ready(self, scope: Scope) -> Response:
+        """What the ingress says of its readiness, or said lately. Raises RequestError where there is none."""
+
+        async def ask() -> Response:
+            kept = Kept()
+            await self._forward({**scope, "method": "GET"}, lambda: _nothing, kept.send)
+            kept.response.raw_headers = self._learn(scope["path"], kept.response.raw_headers, "")
+            return kept.response
+
+        not_ready = Response(b'{"ready":false}', 503, media_type="application/json")
+        return await self._readiness.answer(scope["path"], ask) or not_ready
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         length = headers.get("content-length")
@@ -159,10 +193,6 @@ class Gate:
         kept = [(name, value) for name, value in scope["headers"] if name in (b"host", REQUEST_ID, ARRIVED)]
         head = {**scope, "method": "HEAD", "headers": kept}
 
-        async def nothing() -> Message:
-            await asyncio.sleep(ASKED_WITHIN_S)
-            return {"type": "http.disconnect"}
-
         async def learn(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._learn(scope["path"], message["headers"], "")
@@ -170,7 +200,7 @@ class Gate:
         async with self._asking:
             # While none answers, those who wait here do not all ask in turn.
             if self._limits is None and time.monotonic() >= self._ask_again:
-                await self.app(head, nothing, learn)
+                await self.app(head, _nothing, learn)
                 self._ask_again = time.monotonic() + ASKED_WITHIN_S
         return self._limits or Limits()
 
@@ -190,6 +220,12 @@ class Gate:
             retry_after_s = int(dict(rest).get(b"retry-after", b"1"))
             self._overloads.remember(path, retry_after_s, float(told[BUSY.encode()]))
         return [*rest, (REQUEST_ID, request_id.encode())]
+
+
+async def _nothing() -> Message:
+    """The ``receive`` of what the gate asks by itself: there is no body, and nobody waits for long."""
+    await asyncio.sleep(ASKED_WITHIN_S)
+    return {"type": "http.disconnect"}
 
 
 def _is_passed_on(header: tuple[bytes, bytes]) -> bool:

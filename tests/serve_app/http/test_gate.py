@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.http.app import create_app
 from serve_app.http.errors import BUSY
-from serve_app.http.gate import ARRIVED, Gate
+from serve_app.http.gate import ARRIVED, LIMITS, Gate, announced
 from serve_app.pipeline import Pipeline
 from serve_app.protocols.kserve import routes as kserve
 from serve_app.protocols.native import routes as native
@@ -176,7 +177,7 @@ async def test_a_client_that_leaves_takes_its_bytes_along(inner: Inner, gate: Ga
 async def test_limits_are_the_ingress_own_and_follow_it(inner: Inner, client: httpx.AsyncClient) -> None:
     assert (await client.post("/analyze", content=b"x" * 2000)).status_code == 413
     inner.limits = replace(SMALL, max_body_bytes=3000, bytes_in_flight=5000)
-    await client.get("/readyz")
+    await client.get("/models")
     assert (await client.post("/analyze", content=b"x" * 2000)).status_code == 200
 
 
@@ -236,6 +237,54 @@ async def test_whether_it_lives_is_asked_of_nobody_else(inner: Inner, client: ht
     assert answer.headers["content-type"] == "application/json"
     inner.gate.set()
     assert (await client.post(path, content=b"x")).text == "answer"
+
+
+class Busy:
+    """An ingress that says how ready it is, as soon as it may."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.free = asyncio.Event()
+        self.free.set()
+        self.methods: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.methods.append(scope["method"])
+        await self.free.wait()
+        response = JSONResponse({"ready": self.status == 200}, self.status)
+        response.raw_headers.append((LIMITS, announced(SMALL)))
+        await response(scope, receive, send)
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/v2/health/ready", "/below/a/prefix/readyz"])
+async def test_a_probe_does_not_wait_for_a_busy_ingress(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve_app.latest.PATIENCE_S", 0.05)
+    busy = Busy()
+    async with client_of(Gate(busy, write_refusal)) as client:
+        busy.free.clear()
+        unknown = await client.get(path)
+        assert (unknown.status_code, unknown.json()) == (503, {"ready": False})
+        busy.free.set()
+        assert (await client.get(path)).json() == {"ready": True}
+        busy.free.clear()
+        answers = [await client.get(path), await client.head(path)]
+        assert [(answer.status_code, answer.headers["content-length"]) for answer in answers] == [(200, "14")] * 2
+        assert LIMITS.decode() not in answers[0].headers
+        assert len(answers[0].headers.get_list("x-request-id")) == 1
+        busy.free.set()
+        busy.status = 503
+        for _ in range(2):  # the first one may still be told what was asked before
+            answer = await client.get(path)
+        assert (answer.status_code, answer.json()) == (503, {"ready": False})
+    assert set(busy.methods) == {"GET"}
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_a_probe_is_told_at_once_where_there_is_no_ingress(status: int) -> None:
+    async with client_of(Gate(PlainTextResponse("from Serve", status), write_refusal)) as client:
+        answer = await client.get("/readyz")
+    assert answer.status_code == 503
+    assert "from Serve" not in answer.text
 
 
 @pytest.fixture
