@@ -4,7 +4,7 @@ As http/gate.py does for HTTP, it tells an overload on without asking the ingres
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -12,15 +12,64 @@ from ray.serve._private.proxy_request_response import gRPCStreamingType
 
 from serve_app.admission import OVERLOADED
 from serve_app.grpc.call import BUSY, PUSHBACK, CallRefused
+from serve_app.latest import Latest
 from serve_app.limits import Limits
 from serve_app.overloads import NOBODY_ANSWERS, Overloads
 
 logger = logging.getLogger("ray.serve")
 
 MOST_BYTES = Limits().bytes_in_flight
+READY = ("/grpc.health.v1.Health/Check", "/inference.GRPCInferenceService/ServerReady")
+"""Open to all, and asked of the ingress, but not for long: behind many photos it would answer too late for a probe."""
+LARGEST_QUESTION = 1024
+"""Bytes of a request that is such a question."""
 LOST = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE)
 """Codes that Serve sets where a replica died, or where there is none."""
 Handler = Callable[[Any, Any], Awaitable[bytes]]
+
+
+class Aside:
+    """A call's context for an answer that may come once the call has ended: what is to be told is kept."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self._code: Any = None
+        self._details = ""
+        self._trailing: Sequence[tuple[str, str | bytes]] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def set_code(self, code: Any) -> None:
+        """Kept."""
+        self._code = code
+
+    def set_details(self, details: str) -> None:
+        """Kept."""
+        self._details = details
+
+    def set_trailing_metadata(self, trailing_metadata: Sequence[tuple[str, str | bytes]]) -> None:
+        """Kept."""
+        self._trailing = trailing_metadata
+
+    def code(self) -> Any:
+        """As it was set."""
+        return self._code
+
+    def details(self) -> str:
+        """As they were set."""
+        return self._details
+
+    def trailing_metadata(self) -> Sequence[tuple[str, str | bytes]]:
+        """As it was set."""
+        return self._trailing
+
+    def tell(self, context: Any) -> None:
+        """Set in a call's context what was set here."""
+        if self._code:
+            context.set_code(self._code)
+        context.set_details(self._details)
+        context.set_trailing_metadata(self._trailing)
 
 
 class Gate:
@@ -39,6 +88,7 @@ class Gate:
         self._most_bytes = most_bytes
         self._held = 0
         self._overloads = Overloads()
+        self._readiness = Latest[tuple[bytes, Aside]]()
 
     def install(self, server: Any) -> None:
         """In a server of Serve, before services are added to it."""
@@ -59,6 +109,8 @@ class Gate:
                 return self._own_answers[method]
             if not isinstance(request, bytes):
                 return await handler(request, context)
+            if method in READY and len(request) <= LARGEST_QUESTION:
+                return await self._ready(method, handler, request, context)
             refusal = self._refusal(method, len(request))
             if refusal is not None:
                 self._report(refusal.code.name.lower())
@@ -74,6 +126,21 @@ class Gate:
             return answer
 
         return call
+
+    async def _ready(self, method: str, handler: Handler, request: bytes, context: Any) -> bytes:
+        """What the ingress says of its readiness, or said lately."""
+
+        async def ask() -> tuple[bytes, Aside]:
+            aside = Aside(context)
+            return await _forwarded(handler, request, aside), aside
+
+        told = await self._readiness.answer((method, request), ask)
+        if told is None:
+            CallRefused(grpc.StatusCode.UNAVAILABLE, NOBODY_ANSWERS, 1).write_to(context)
+            return b""
+        answer, aside = told
+        aside.tell(context)
+        return answer
 
     def _refusal(self, method: str, size: int) -> CallRefused | None:
         retry_after_s = self._overloads.retry_after_s(method)

@@ -11,7 +11,7 @@ from ray.serve._private.proxy_request_response import gRPCStreamingType
 
 from serve_app.admission import Overloaded
 from serve_app.grpc.call import BUSY, PUSHBACK, CallRefused, refusals
-from serve_app.grpc.gate import Gate
+from serve_app.grpc.gate import LARGEST_QUESTION, READY, Gate
 
 INFER, LIVE = "/inference.GRPCInferenceService/ModelInfer", "/inference.GRPCInferenceService/ServerLive"
 
@@ -165,3 +165,41 @@ def test_streams_are_left_alone(ingress: Ingress) -> None:
     for kind in gRPCStreamingType:
         made = Server.service_handler_factory(service_method=INFER, streaming_type=kind)
         assert (made is ingress) == (kind is not gRPCStreamingType.UNARY_UNARY)
+
+
+@pytest.mark.parametrize("method", READY)
+async def test_a_probe_does_not_wait_for_a_busy_ingress(
+    ingress: Ingress, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_app.latest.PATIENCE_S", 0.05)
+    call = Gate({}).guarded(method, ingress)
+    ingress.gate = asyncio.Event()
+    unknown = Context()
+    assert await call(b"", unknown) == b""
+    assert unknown.set is grpc.StatusCode.UNAVAILABLE
+    ingress.gate.set()
+    assert await call(b"", Context()) == b"answer"
+    ingress.gate.clear()
+    told = Context()
+    assert await call(b"", told) == b"answer"
+    assert (told.set, told.trailing) == (None, (("request_id", "an-id"),))
+    assert await call(b"of something else", Context()) == b""
+
+
+@pytest.mark.parametrize("method", READY)
+async def test_a_probe_is_told_at_once_where_there_is_no_ingress(ingress: Ingress, method: str) -> None:
+    ingress.deaths = 2
+    context = Context()
+    assert await Gate({}).guarded(method, ingress)(b"", context) == b""
+    assert context.set is grpc.StatusCode.UNAVAILABLE
+    assert "10.0.0.1" not in context.details
+
+
+async def test_large_requests_are_no_probes_and_are_not_kept(ingress: Ingress, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve_app.latest.PATIENCE_S", 0.0)
+    ingress.gate = asyncio.Event()
+    asked = asyncio.create_task(Gate({}).guarded(READY[0], ingress)(bytes(LARGEST_QUESTION + 1), Context()))
+    await asyncio.sleep(0.05)
+    assert not asked.done()
+    ingress.gate.set()
+    assert await asked == b"answer"
