@@ -14,6 +14,7 @@ FLOORS: dict[str, set[str]] = {
     "pure functions on arrays, what a call carries, and its spans": {
         "deployments.tracing",
         "deployments.imaging",
+        "deployments.shared_pixels",
         "deployments.calls",
         "deployments.settings",
         "deployments.plain_yaml",
@@ -40,6 +41,7 @@ FLOORS: dict[str, set[str]] = {
         "serve_app.pace",
         "serve_app.admission",
         "serve_app.overloads",
+        "serve_app.latest",
         "serve_app.pulse",
         "serve_app.breaker",
         "serve_app.people",
@@ -65,6 +67,7 @@ LIGHT = {
     "deployments.results",
     "deployments.imaging",
     "deployments.calls",
+    "deployments.shared_pixels",
     "deployments.tracing",
     "deployments.settings",
     "deployments.plain_yaml",

@@ -4,11 +4,12 @@ As http/gate.py does for HTTP, it tells an overload on without asking the ingres
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 from ray.serve._private.proxy_request_response import gRPCStreamingType
+from ray.serve.grpc_util import RayServegRPCContext
 
 from serve_app.admission import OVERLOADED
 from serve_app.grpc.call import BUSY, PUSHBACK, CallRefused
@@ -28,50 +29,6 @@ LOST = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE)
 Handler = Callable[[Any, Any], Awaitable[bytes]]
 
 
-class Aside:
-    """A call's context for an answer that may come once the call has ended: what is to be told is kept."""
-
-    def __init__(self, context: Any) -> None:
-        self._context = context
-        self._code: Any = None
-        self._details = ""
-        self._trailing: Sequence[tuple[str, str | bytes]] = ()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
-    def set_code(self, code: Any) -> None:
-        """Kept."""
-        self._code = code
-
-    def set_details(self, details: str) -> None:
-        """Kept."""
-        self._details = details
-
-    def set_trailing_metadata(self, trailing_metadata: Sequence[tuple[str, str | bytes]]) -> None:
-        """Kept."""
-        self._trailing = trailing_metadata
-
-    def code(self) -> Any:
-        """As it was set."""
-        return self._code
-
-    def details(self) -> str:
-        """As they were set."""
-        return self._details
-
-    def trailing_metadata(self) -> Sequence[tuple[str, str | bytes]]:
-        """As it was set."""
-        return self._trailing
-
-    def tell(self, context: Any) -> None:
-        """Set in a call's context what was set here."""
-        if self._code:
-            context.set_code(self._code)
-        context.set_details(self._details)
-        context.set_trailing_metadata(self._trailing)
-
-
 class Gate:
     """Of one gRPC server."""
 
@@ -88,7 +45,7 @@ class Gate:
         self._most_bytes = most_bytes
         self._held = 0
         self._overloads = Overloads()
-        self._readiness = Latest[tuple[bytes, Aside]]()
+        self._readiness = Latest[tuple[bytes, RayServegRPCContext]]()
 
     def install(self, server: Any) -> None:
         """In a server of Serve, before services are added to it."""
@@ -130,16 +87,21 @@ class Gate:
     async def _ready(self, method: str, handler: Handler, request: bytes, context: Any) -> bytes:
         """What the ingress says of its readiness, or said lately."""
 
-        async def ask() -> tuple[bytes, Aside]:
-            aside = Aside(context)
-            return await _forwarded(handler, request, aside), aside
+        # The answer may come once the call has ended, and gRPC's own context must not be touched any more then.
+        copy = RayServegRPCContext(context)
+
+        async def ask() -> tuple[bytes, RayServegRPCContext]:
+            return await _forwarded(handler, request, copy), copy
 
         told = await self._readiness.answer((method, request), ask)
         if told is None:
             CallRefused(grpc.StatusCode.UNAVAILABLE, NOBODY_ANSWERS, 1).write_to(context)
             return b""
-        answer, aside = told
-        aside.tell(context)
+        answer, heard = told
+        if heard.code():
+            context.set_code(heard.code())
+        context.set_details(heard.details() or "")
+        context.set_trailing_metadata(heard.trailing_metadata())
         return answer
 
     def _refusal(self, method: str, size: int) -> CallRefused | None:

@@ -21,7 +21,10 @@ class Context:
 
     def __init__(self) -> None:
         self.set: grpc.StatusCode | int | None = None
+        self.told = ""
         self.trailing: tuple[tuple[str, str | bytes], ...] = ()
+        self.ended = False
+        """From then on gRPC's own context, asked for the peer, ends the process."""
 
     def set_code(self, code: grpc.StatusCode | int) -> None:
         self.set = code
@@ -30,13 +33,25 @@ class Context:
         return self.set
 
     def set_details(self, details: str) -> None:
-        self.details = details
+        self.told = details
+
+    def details(self) -> str:
+        return self.told
 
     def set_trailing_metadata(self, trailing: list[tuple[str, str | bytes]]) -> None:
         self.trailing = tuple(trailing)
 
     def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         return self.trailing
+
+    def peer(self) -> str:
+        assert not self.ended
+        return "ipv4:127.0.0.1:1"
+
+    peer_identities = peer_identity_key = auth_context = lambda self: None
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return ()
 
     @property
     def retry_after_s(self) -> int:
@@ -60,6 +75,7 @@ class Ingress:
         self.calls += 1
         if self.gate is not None:
             await self.gate.wait()
+        context.peer()  # as Serve asks, now and then
         if self.deaths:
             self.deaths -= 1
             if not context.code():  # as Serve does
@@ -123,7 +139,7 @@ async def test_a_call_of_an_ingress_that_dies_goes_to_another_one(ingress: Ingre
     ingress.deaths = 1
     context = Context()
     assert await Gate({}).guarded(INFER, ingress)(b"photo", context) == b"answer"
-    assert (context.code(), context.details, ingress.calls) == (0, "", 2)
+    assert (context.code(), context.details(), ingress.calls) == (0, "", 2)
 
 
 async def test_where_none_answers_the_call_is_refused(ingress: Ingress) -> None:
@@ -132,7 +148,7 @@ async def test_where_none_answers_the_call_is_refused(ingress: Ingress) -> None:
     assert await Gate({}).guarded(INFER, ingress)(b"photo", context) == b""
     assert context.code() is grpc.StatusCode.UNAVAILABLE
     assert context.retry_after_s == 1
-    assert "10.0.0.1" not in context.details
+    assert "10.0.0.1" not in context.details()
 
 
 async def test_a_fault_of_the_ingress_is_told_as_it_is(ingress: Ingress) -> None:
@@ -177,6 +193,7 @@ async def test_a_probe_does_not_wait_for_a_busy_ingress(
     unknown = Context()
     assert await call(b"", unknown) == b""
     assert unknown.set is grpc.StatusCode.UNAVAILABLE
+    unknown.ended = True
     ingress.gate.set()
     assert await call(b"", Context()) == b"answer"
     ingress.gate.clear()
@@ -192,7 +209,7 @@ async def test_a_probe_is_told_at_once_where_there_is_no_ingress(ingress: Ingres
     context = Context()
     assert await Gate({}).guarded(method, ingress)(b"", context) == b""
     assert context.set is grpc.StatusCode.UNAVAILABLE
-    assert "10.0.0.1" not in context.details
+    assert "10.0.0.1" not in context.details()
 
 
 async def test_large_requests_are_no_probes_and_are_not_kept(ingress: Ingress, monkeypatch: pytest.MonkeyPatch) -> None:
