@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -46,8 +47,18 @@ def told() -> Iterator[None]:
         raise typer.Exit(2) from error
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"maskgraph {version('maskgraph')}")
+        raise typer.Exit
+
+
 @app.callback()
-def maskgraph() -> None:
+def maskgraph(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Face masks and instance segmentation of photos, on Ray Serve."""
 
 
@@ -71,7 +82,10 @@ def check(
 @app.command()
 def serve(
     config: Annotated[
-        Path | None, typer.Argument(help="A Serve config; without one, embedded models on this machine.")
+        Path | None,
+        typer.Argument(
+            exists=True, dir_okay=False, help="A Serve config; without one, embedded models on this machine."
+        ),
     ] = None,
     load: Annotated[
         bool, typer.Option(help="For many requests a second: HAProxy and Serve's throughput flags (configs/load.env).")
@@ -275,7 +289,10 @@ def batch(
 
 @app.command()
 def convert(
-    source: Path, target: Path, name: Annotated[str, typer.Option()], licence: Annotated[str, typer.Option()]
+    source: Annotated[Path, typer.Argument(exists=True)],
+    target: Path,
+    name: Annotated[str, typer.Option()],
+    licence: Annotated[str, typer.Option()],
 ) -> None:
     """Write a SOLOv2 checkpoint of mmdetection, SOLO or PaddleDetection as safetensors with a model card."""
     from serve_app.commands.convert import convert as run

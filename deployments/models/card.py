@@ -51,7 +51,7 @@ class ModelCard(Strict):
     """A path, from the card's folder where it is relative, or an https:// URL."""
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """Of the weights file, which is checked before each use; a URL's must be given."""
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = Field(min_length=1)
     """Name of each label id, in order."""
     image: ImageSpec
     thresholds: dict[str, float] = Field(default_factory=dict)

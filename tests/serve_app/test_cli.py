@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,21 @@ def test_help_names_every_command() -> None:
     told = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"})
     assert {"serve", "bench", "check"} <= set(commands())
     assert all(f" {name} " in told.stdout for name in commands())
+
+
+def test_version_is_the_installed_one() -> None:
+    told = CliRunner().invoke(app, ["--version"])
+    assert told.exit_code == 0
+    assert told.stdout == f"maskgraph {version('maskgraph')}\n"
+
+
+@pytest.mark.parametrize(
+    "words", [["serve", "nothere.yaml"], ["convert", "nothere.yaml", "to", "--name", "a", "--licence", "b"]]
+)
+def test_a_file_that_is_not_there_is_named(words: list[str]) -> None:
+    told = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    assert told.exit_code == 2
+    assert "'nothere.yaml' does not exist" in told.stderr
 
 
 @pytest.mark.parametrize("name", commands())

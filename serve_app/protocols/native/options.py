@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -120,7 +121,9 @@ def parse_options(
         for name in given.get(option) or ():
             if name not in labels[task]:
                 known = ", ".join(labels[task])
-                message = f"option {option!r}: unknown class {name[:80]!r}; known classes: {known}"
+                near = " or ".join(map(repr, get_close_matches(name[:80], labels[task])))
+                hint = f", did you mean {near}?" if near else ""
+                message = f"option {option!r}: unknown class {name[:80]!r}{hint}; known classes: {known}"
                 raise RequestError(400, "bad_option", message)
     options = model.model_validate(given)
     return options.model_copy(update={"tasks": tuple(dict.fromkeys(options.tasks))})

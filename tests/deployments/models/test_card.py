@@ -26,6 +26,13 @@ def test_faces_have_the_labels_that_clients_know(tmp_path: Path) -> None:
         read_card(tmp_path / "mine.yaml")
 
 
+def test_a_card_without_labels_is_refused_when_it_is_read(tmp_path: Path) -> None:
+    document = yaml.safe_load(card_path("solov2_people").read_text()) | {"labels": []}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(ValueError, match=r"model card mine\.yaml: labels: .*at least 1 item"):
+        read_card(tmp_path / "mine.yaml")
+
+
 def test_every_task_that_is_served_unasked_has_an_embedded_model() -> None:
     assert {read_card(path).task for path in EMBEDDED.glob("*.yaml")} >= {"mask_detection", "instance_segmentation"}
 

@@ -235,3 +235,10 @@ async def test_one_task(
     )
     assert (len(faces.calls), len(instances.calls)) == (len(image["faces"]), len(image["instances"]) // 2)
     assert task in content["timing_ms"]
+
+
+def test_an_unknown_class_is_told_the_near_ones() -> None:
+    with pytest.raises(RequestError, match="unknown class 'persn', did you mean 'person'\\?; known classes: person"):
+        parse_options([("classes", "persn")], {}, LABELS)
+    with pytest.raises(RequestError, match="unknown class 'xyz'; known classes: person"):
+        parse_options([("classes", "xyz")], {}, LABELS)
