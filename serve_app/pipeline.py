@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from deployments.calls import Answer, Call
 from deployments.imaging.decode import ImageError, decode, read_header
 from deployments.imaging.resize import prepare
-from deployments.imaging.spec import ImageSpec
 from deployments.models.card import ModelCard, Task
 from serve_app.admission import DECODE, Admission, Admitted, Capacity
 from serve_app.analysis import FOUND, Analysis, AnalyzeOptions, AnalyzeRequest, EncodedImage, Failure, ImageAnalysis
@@ -196,18 +195,13 @@ class Pipeline:
         analysis.timing_ms[task] = {"queue": answer.queue_ms, "run": answer.run_ms}
         setattr(analysis, FOUND[task], answer.results)
 
-    async def _prepared(self, pixels: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.uint8]:
-        if spec.resized_size(*pixels.shape[:2]) == pixels.shape[:2]:
-            return pixels  # which is worth no thread
-        return await self.on_thread(prepare, pixels, spec)
-
     async def _answer(self, task: Task, pixels: NDArray[np.uint8], underway: _Underway) -> tuple[Answer, ModelCard]:
         """The branch's, and the card of the model that gave it."""
         branch = self.branches[task]
         while True:
             card = branch.card
             with underway.seen.stage("resize", task):
-                prepared = await self._prepared(pixels, card.image)
+                prepared = await self.on_thread(prepare, pixels, card.image)
             try:
                 with self.admission.timed(task), underway.seen.stage("answer", task) as traceparent:
                     answer = await branch(prepared, self._call(task, pixels, card, underway, traceparent))
