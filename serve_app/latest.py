@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -31,6 +31,7 @@ class Latest(Generic[T]):
         asking = self._asking.get(question)
         if asking is None:
             asking = self._asking[question] = asyncio.create_task(self._ask(question, ask))
+            asking.add_done_callback(_seen)
         await asyncio.wait([asking], timeout=PATIENCE_S)
         if asking.done():
             return asking.result()
@@ -42,8 +43,14 @@ class Latest(Generic[T]):
             answer = await ask()
         finally:
             del self._asking[question]
-        self._answers.pop(question, None)
+            self._answers.pop(question, None)
         self._answers[question] = (time.monotonic(), answer)
         if len(self._answers) > MOST_KEPT:
             del self._answers[next(iter(self._answers))]
         return answer
+
+
+def _seen(asking: asyncio.Task[Any]) -> None:
+    """What fails once everybody has left is told to nobody; asyncio would log it with its traceback."""
+    if not asking.cancelled():
+        asking.exception()

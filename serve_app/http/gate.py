@@ -138,7 +138,7 @@ class Gate:
             return
         try:
             if READY.search(scope["path"]) and scope["method"] in ("GET", "HEAD"):
-                await (await self._ready(scope))(scope, receive, watched_send)
+                await (await self._ready(scope, headers))(scope, receive, watched_send)
                 return
             await self._pass(scope, receive, watched_send, headers)
         except RequestError as error:
@@ -149,7 +149,7 @@ class Gate:
         except ClientDisconnect:
             return  # while it sent its body; there is nobody to answer
 
-    async def _ready(self, scope: Scope) -> Response:
+    async def _ready(self, scope: Scope, headers: Headers) -> Response:
         """What the ingress says of its readiness, or said lately. Raises RequestError where there is none."""
 
         async def ask() -> Response:
@@ -159,7 +159,8 @@ class Gate:
             return kept.response
 
         not_ready = Response(b'{"ready":false}', 503, media_type="application/json")
-        return await self._readiness.answer(scope["path"], ask) or not_ready
+        question = (scope["path"], headers.get("origin"))  # each origin has CORS headers of its own
+        return await self._readiness.answer(question, ask) or not_ready
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         length = headers.get("content-length")

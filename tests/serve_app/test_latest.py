@@ -1,4 +1,5 @@
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -70,6 +71,23 @@ async def test_a_failure_is_raised_and_not_kept() -> None:
     with pytest.raises(ValueError, match="no"):
         await latest.answer("?", fail)
     assert await latest.answer("?", giving(1)) == 1
+
+
+async def test_a_failure_that_comes_late_ends_the_trust_in_what_was_before(caplog: pytest.LogCaptureFixture) -> None:
+    latest = Latest[int]()
+    await latest.answer("?", giving(1))
+    go = asyncio.Event()
+
+    async def fail() -> int:
+        await go.wait()
+        raise ValueError("no")
+
+    assert await latest.answer("?", fail) == 1
+    go.set()
+    await asyncio.sleep(0.01)
+    assert await latest.answer("?", never) is None
+    gc.collect()
+    assert not caplog.records
 
 
 async def test_no_more_answers_are_kept_than_that() -> None:

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -9,77 +8,13 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from serve_app import cli
 from serve_app.checking.check import DEPLOYMENTS, check_file, check_text
 from serve_app.checking.marked_yaml import Path as Place
 from serve_app.checking.marked_yaml import dotted
+from tests.serve_app.checking.config import CONFIG
 
 ROOT = Path(__file__).parents[3]
-
-CONFIG: dict[str, Any] = {
-    "proxy_location": "HeadOnly",
-    "target_capacity": 50.0,
-    "http_options": {"host": "127.0.0.1", "port": 8000, "request_timeout_s": 60},
-    "grpc_options": {"port": 9000, "grpc_servicer_functions": [], "enable_reflection": False},
-    "logging_config": {"encoding": "JSON", "log_level": "INFO", "enable_access_log": False},
-    "tracing_config": {"enabled": True, "sampling_ratio": 0.5},
-    "controller_options": {"runtime_env": {"env_vars": {"RAY_SERVE_X": "1"}}},
-    "applications": [
-        {
-            "name": "maskgraph",
-            "route_prefix": "/",
-            "import_path": "serve_app.app:build",
-            "external_scaler_enabled": False,
-            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": "1"}, "config": {"setup_timeout_seconds": 60}},
-            "autoscaling_policy": {"policy_function": "policies:scale", "policy_kwargs": {"anything": 1}},
-            "logging_config": {"log_level": "DEBUG"},
-            "args": {
-                "device": "cpu",
-                "threads": 2,
-                "timeout_s": 30,
-                "dialects": ["native"],
-                "object_detection": "goods.yaml",
-            },
-            "deployments": [
-                {"name": "Ingress", "num_replicas": 2, "backpressure_config": {"status_code": 429}},
-                {
-                    "name": "MaskDetection",
-                    "max_ongoing_requests": 16,
-                    "max_queued_requests": 100,
-                    "graceful_shutdown_timeout_s": 20,
-                    "health_check_period_s": 10,
-                    "autoscaling_config": {
-                        "min_replicas": 1,
-                        "max_replicas": 2,
-                        "target_ongoing_requests": 8,
-                        "policy": {"policy_function": "policies:scale", "policy_kwargs": {"anything": 1}},
-                    },
-                    "ray_actor_options": {
-                        "num_cpus": 0.4,
-                        "resources": {"anything": 1},
-                        "runtime_env": {"env_vars": {"OMP_NUM_THREADS": "1"}},
-                    },
-                    "user_config": {"max_batch_images": 8, "thresholds": {"face_threshold": 0.6}},
-                },
-                {
-                    "name": "InstanceSegmentation",
-                    "request_router_config": {"request_router_class": "routers:Own", "initial_backoff_s": 0.1},
-                    "deployment_actors": [{"name": "cache", "actor_class": "actors:Cache"}],
-                    "gang_scheduling_config": {"gang_size": 2},
-                    "logging_config": {"logs_dir": "logs"},
-                    "user_config": {"thresholds": {"score_threshold": 0.3}},
-                },
-                {
-                    "name": "ObjectDetection",
-                    "ray_actor_options": {"num_cpus": 0.4},
-                    "user_config": {"max_batch_images": 4, "thresholds": {"score_threshold": 0.3, "nms_iou": 0.5}},
-                },
-            ],
-        }
-    ],
-}
 FREE_FORM = {"env_vars", "resources", "policy_kwargs"}
 APP: Place = ("applications", 0)
 MASK: Place = (*APP, "deployments", 1)
@@ -330,31 +265,3 @@ def test_a_ray_service_is_checked_inside_its_serve_config() -> None:
     assert dotted(problem.path) == "spec.serveConfigV2.applications[0].deployments[1].autoscaling"
     assert problem.line is not None
     assert text.splitlines()[problem.line - 1].strip() == "autoscaling:"
-
-
-def test_the_command_names_each_problem_and_fails(tmp_path: Path) -> None:
-    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
-    good.write_text(yaml.safe_dump(CONFIG))
-    bad.write_text("applications: []\nhttp_option: {}\n")
-    result = CliRunner().invoke(cli.app, ["check", "--elsewhere", str(good), str(bad), str(tmp_path / "none.yaml")])
-    assert result.exit_code == 1
-    assert result.stdout.splitlines() == [
-        f"{good}: ok",
-        f"{bad}:2: http_option: unknown key; did you mean http_options?",
-        f"{tmp_path / 'none.yaml'}: {tmp_path / 'none.yaml'} cannot be read: No such file or directory",
-    ]
-
-
-def test_the_command_s_problems_as_json(tmp_path: Path) -> None:
-    bad = tmp_path / "bad.yaml"
-    bad.write_text("applications: []\nhttp_option: {}\n")
-    result = CliRunner().invoke(cli.app, ["check", "--elsewhere", "--json", str(bad)])
-    assert result.exit_code == 1
-    message = "unknown key; did you mean http_options?"
-    assert json.loads(result.stdout) == [{"file": str(bad), "line": 2, "path": "http_option", "message": message}]
-
-
-def test_the_command_accepts_a_valid_file(tmp_path: Path) -> None:
-    good = tmp_path / "good.yaml"
-    good.write_text(yaml.safe_dump(CONFIG))
-    assert CliRunner().invoke(cli.app, ["check", "--elsewhere", str(good)]).exit_code == 0

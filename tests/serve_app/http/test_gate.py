@@ -279,6 +279,17 @@ async def test_a_probe_does_not_wait_for_a_busy_ingress(path: str, monkeypatch: 
     assert set(busy.methods) == {"GET"}
 
 
+async def test_no_page_is_told_what_was_for_another_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve_app.latest.PATIENCE_S", 0.05)
+    busy = Busy()
+    async with client_of(Gate(busy, write_refusal)) as client:
+        assert (await client.get("/readyz", headers={"Origin": "https://one.example"})).status_code == 200
+        busy.free.clear()
+        assert (await client.get("/readyz", headers={"Origin": "https://one.example"})).status_code == 200
+        assert (await client.get("/readyz", headers={"Origin": "https://other.example"})).status_code == 503
+        busy.free.set()
+
+
 @pytest.mark.parametrize("status", [500, 503])
 async def test_a_probe_is_told_at_once_where_there_is_no_ingress(status: int) -> None:
     async with client_of(Gate(PlainTextResponse("from Serve", status), write_refusal)) as client:

@@ -1,19 +1,8 @@
 """What the page shows for a photo, and how it is used: by mouse, by keyboard, on a phone."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from io import BytesIO
-from pathlib import Path
-from typing import Any
-
 import httpx
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from PIL import Image
 from playwright.sync_api import Page, expect
 
 from serve_app.http.app import create_app
@@ -22,24 +11,8 @@ from serve_app.pipeline import Pipeline
 from serve_app.protocols.native import routes as native
 from tests.browser import Open
 from tests.serve_app.protocols.loopback import serving
-from tests.serve_app.web.conftest import GREY, SceneBranch, lines, photo, pixels, upload
-
-EVERYBODY = ["Person 1, 95%: Mask, 99%", "Person 2, 90%: No mask, 95%", "Chair 1, 80%"]
-FIRST_COLOR = (0x40, 0x84, 0xF4)
-
-
-def at(image: NDArray[np.uint8], x: float, y: float) -> tuple[int, ...]:
-    """The pixel at a share of the picture's sides."""
-    return tuple(int(value) for value in image[round(y * image.shape[0]), round(x * image.shape[1])])
-
-
-def near(color: tuple[int, ...], other: tuple[float, ...]) -> bool:
-    return max(abs(a - b) for a, b in zip(color, other, strict=True)) <= 4
-
-
-def fill(color: tuple[int, ...]) -> tuple[float, ...]:
-    """The page's tint of a grey photo."""
-    return tuple(0.7 * grey + 0.3 * value for grey, value in zip(GREY, color, strict=True))
+from tests.serve_app.web.conftest import GREY, lines, photo, pixels, upload
+from tests.serve_app.web.looks import EVERYBODY, FIRST_COLOR, at, fill, near, set_slider, shown_json
 
 
 @pytest.mark.parametrize("form", ["rle", "polygon", "png"])
@@ -101,26 +74,6 @@ def test_sliders_filter_without_a_request_as_the_service_would(page: Page, servi
         answer = httpx.post(f"{service}/analyze", data=options, files=files).json()
         assert seen["images"] == answer["images"], f"at {options}"
     assert asked == []
-
-
-def set_slider(page: Page, name: str, value: float) -> None:
-    page.locator(f"[name='{name}']").evaluate(
-        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')) }", value
-    )
-
-
-def shown_json(page: Page) -> dict[str, Any]:
-    """The answer that the button copies."""
-    page.click("#tab-json")
-    copied: dict[str, Any] = json.loads(copied_text(page))
-    return copied
-
-
-def copied_text(page: Page) -> str:
-    page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text }")
-    page.click(".code button:has-text('Cop')")
-    copied: str = page.evaluate("window.copied")
-    return copied
 
 
 def test_a_doubtful_person_does_not_take_the_face_of_one_who_is_sure(page: Page) -> None:
@@ -224,115 +177,6 @@ def test_dark_where_the_reader_has_it_dark(opened: Open, service: str) -> None:
         with opened(f"{service}/", color_scheme=scheme) as page:
             color = page.evaluate("getComputedStyle(document.body).backgroundColor")
             assert (sum(int(part) for part in color[4:-1].split(",")) < 150) is dark
-
-
-def test_timing_is_of_the_answer(page: Page) -> None:
-    upload(page, photo())
-    lines(page)
-    told = " ".join(page.inner_text("#timing").split())
-    assert "Faces and masks queue 1.3 ms, run 7.5 ms" in told
-    assert "Decode" in told
-    assert "Write and send" in told
-    widths = page.locator("#timing .time-bar > *").evaluate_all("parts => parts.map((part) => part.offsetWidth)")
-    assert sum(widths) == pytest.approx(page.locator(".time-bar").evaluate("bar => bar.clientWidth"), abs=4)
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
-def test_the_copied_curl_command_gives_the_answer_that_is_shown(page: Page, tmp_path: Path) -> None:
-    picture = photo(name='it\'s "a" photo; 50%, really')
-    (tmp_path / picture["name"]).write_bytes(picture["buffer"])
-    upload(page, picture)
-    lines(page)
-    for threshold in (None, 0.95):
-        if threshold:
-            set_slider(page, "mask_detection.face_threshold", threshold)
-        page.click("#tab-curl")
-        command = ["bash", "-c", f"{copied_text(page)} -sS"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=30)
-        assert json.loads(done.stdout)["images"] == shown_json(page)["images"]
-
-
-def test_the_copied_python_program_runs(page: Page, tmp_path: Path) -> None:
-    picture = photo(name="фото")
-    (tmp_path / picture["name"]).write_bytes(picture["buffer"])
-    upload(page, picture)
-    lines(page)
-    page.click("#tab-python")
-    program = copied_text(page)
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=True, text=True, timeout=60,
-        env=os.environ | {"PYTHONUTF8": "1"},
-    )  # fmt: skip
-    assert [line.split(" {")[0] for line in done.stdout.splitlines()] == ["MASK 0.9876", "NO MASK 0.9543"]
-
-
-def test_drop_and_paste(page: Page) -> None:
-    files = """async (kind) => {
-        const canvas = new OffscreenCanvas(64, 48);
-        canvas.getContext("2d").fillRect(0, 0, 64, 48);
-        const carried = new DataTransfer();
-        carried.items.add(new File([await canvas.convertToBlob()], `${kind}.png`, { type: "image/png" }));
-        if (kind === "pasted") {
-            document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: carried, bubbles: true }));
-            return null;
-        }
-        document.body.dispatchEvent(new DragEvent("dragenter", { dataTransfer: carried, bubbles: true }));
-        const veiled = !document.querySelector("#dropping").hidden;
-        document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true }));
-        return veiled && document.querySelector("#dropping").hidden;
-    }"""
-    assert page.evaluate(files, "dropped") is True
-    expect(page.locator("#photo-name")).to_have_text("dropped.png")
-    assert lines(page) == EVERYBODY
-    page.evaluate(files, "pasted")
-    expect(page.locator("#photo-name")).to_have_text("pasted.png")
-    expect(page.locator(".thumb.done")).to_have_count(2)
-
-
-def test_the_camera_takes_a_photo(page: Page, faces: SceneBranch) -> None:
-    page.click(".start [data-do=camera]")
-    shoot = page.locator("[data-do=shoot]")
-    expect(shoot).to_be_enabled()
-    shoot.click()
-    assert lines(page) == EVERYBODY
-    expect(page.locator("#photo-name")).to_have_text("camera.jpg")
-    assert page.evaluate("document.querySelector('#camera video').srcObject") is None, "the camera is off again"
-    assert faces.images[0].shape[2] == 3
-
-
-def test_twelve_megapixels(page: Page) -> None:
-    upload(page, photo(4000, 3000, "JPEG"))
-    assert lines(page) == EVERYBODY
-    page.uncheck("[name=layer-labels]")
-    page.mouse.move(0, 0)
-    seen = pixels(page)
-    assert near(at(seen, 0.15, 0.5), fill(FIRST_COLOR))
-    assert near(at(seen, 0.5, 0.5), GREY)
-    assert page.locator(".overlay").get_attribute("viewBox") == "0 0 4000 3000"
-    box = page.locator(".subject[data-title='Person 1'] .region").evaluate(
-        "path => { const { x, y, width, height } = path.getBBox(); return [x, y, width, height] }"
-    )
-    assert box == [400, 300, 1200, 2400]
-
-
-def test_a_file_that_the_browser_cannot_show_is_answered_all_the_same(page: Page) -> None:
-    upload(page, photo(format="TIFF"))
-    assert lines(page) == EVERYBODY
-    expect(page.locator(".unshowable")).to_be_visible()
-    frame = page.locator(".frame").bounding_box()
-    assert frame
-    assert frame["width"] / frame["height"] == pytest.approx(320 / 240, rel=0.02)
-
-
-def test_an_upright_photo_stays_so(page: Page) -> None:
-    """A camera's EXIF orientation is followed by service and browser alike."""
-    file, exif = BytesIO(), Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (320, 240), GREY).save(file, "JPEG", exif=exif)
-    upload(page, {"name": "turned.jpg", "mimeType": "image/jpeg", "buffer": file.getvalue()})
-    lines(page)
-    assert page.locator(".overlay").get_attribute("viewBox") == "0 0 240 320"
-    assert page.evaluate("document.querySelector('.frame img').naturalWidth") == 240
 
 
 def test_clearing_leads_back_to_the_start(page: Page) -> None:

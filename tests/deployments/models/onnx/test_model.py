@@ -1,88 +1,23 @@
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_convert
 
-from deployments.calls import (
-    Call,
-    InstanceSegmentationOptions,
-    Item,
-    MaskDetectionOptions,
-    ObjectDetectionOptions,
-    TaskOptions,
-)
-from deployments.imaging.resize import prepare
+from deployments.calls import InstanceSegmentationOptions, MaskDetectionOptions, ObjectDetectionOptions
 from deployments.imaging.rle import decode_rle
-from deployments.imaging.spec import ImageSpec, MaxSide
-from deployments.models.card import ModelCard, read_card
 from deployments.models.onnx.model import OnnxModel, full_size_masks
 from deployments.models.onnx.network import BoxForm
-from deployments.replica import Replica
 from deployments.results import Box, Detection, Instance
+from tests.deployments.models.onnx.cards import OUTPUTS, SPOTS, answers, card, item, load, picture
 from tests.deployments.models.onnx.conftest import FinderFile
 from tests.deployments.models.onnx.files import Finder, export
-from tests.photos import astronaut
-
-CPU = torch.device("cpu")
-OUTPUTS = {"boxes": "boxes", "scores": "scores", "labels": "labels"}
-
-
-def card(**changes: Any) -> ModelCard:
-    masks = changes.get("task") == "instance_segmentation"
-    fields: dict[str, Any] = {
-        "name": "mine",
-        "version": "1",
-        "task": "object_detection",
-        "architecture": "onnx",
-        "network": {"input": "images", "outputs": OUTPUTS | ({"masks": "masks"} if masks else {})},
-        "weights": "mine.onnx",
-        "labels": ("left", "right"),
-        "image": ImageSpec(
-            color_order="rgb",
-            resize=MaxSide(rule="max_side", long_side=64),
-            interpolation="bilinear",
-            pad_multiple=16,
-            mean=(0, 0, 0),
-            std=(1, 1, 1),
-            scale=1 / 255,
-        ),
-        "thresholds": {"score_threshold": 0.3},
-        "licence": "none",
-    }
-    return ModelCard.model_validate(fields | changes)
-
-
-def load(file: Path, **changes: Any) -> OnnxModel:
-    return OnnxModel(card(**changes), file, CPU)
-
-
-def picture(height: int, width: int, *spots: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Black, but for pixels at (left, top) of a grey level: a Finder sees those whose sides are multiples of 8."""
-    image = np.zeros((height, width, 3), np.uint8)
-    for left, top, grey in spots:
-        image[top, left] = grey
-    return image
-
-
-def item(image: NDArray[np.uint8], options: TaskOptions, scale: int = 1) -> Item:
-    height, width = image.shape[:2]
-    return Item(image, Call(height * scale, width * scale, options, deadline=float("inf"), request_id="test"))
-
-
-def answers(model: OnnxModel, *items: Item) -> list[Any]:
-    return [model.finish(one, raw) for one, raw in zip(items, model.run(model.collate(list(items))), strict=True)]
 
 
 def shown(found: list[Detection]) -> list[tuple[str, float, float]]:
     return [(one.label, one.box.left, one.box.top) for one in found]
-
-
-SPOTS = picture(48, 64, (8, 16, 255), (32, 8, 204), (40, 8, 153), (0, 40, 51))
 
 
 @pytest.mark.parametrize("fixed", [None, (1, 48, 64), (1, 64, 80), (2, 48, 64), (4, 48, 64)])
@@ -279,91 +214,6 @@ def test_masks_over_the_picture_need_no_boxes(finder: FinderFile) -> None:
 
     some = {"scores": "scores", "labels": "labels", "masks": "masks"}
     assert answered(**some) == answered(**some, boxes="boxes")
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"task": "mask_detection", "labels": ("MASK",), "thresholds": {}}, "the card states no face_threshold"),
-        ({"thresholds": {}}, "the card states no score_threshold"),
-        ({"network": {"outputs": OUTPUTS}}, r"input\n +Field required"),
-        (
-            {"network": {"input": "images", "outputs": {"boxes": "boxes"}}},
-            "needs the outputs boxes, scores, labels; the",
-        ),
-        (
-            {"network": {"input": "images", "outputs": OUTPUTS | {"masks": "boxes"}}},
-            "needs the outputs boxes, scores, ",
-        ),
-        (
-            {"network": {"input": "images", "outputs": OUTPUTS, "masks_over": "box"}},
-            "masks_over: box needs the outputs masks and boxes",
-        ),
-        ({"network": {"input": "image", "outputs": OUTPUTS}}, "no input 'image'; its input is 'images'"),
-        (
-            {"network": {"input": "images", "outputs": OUTPUTS | {"scores": "confidence"}}},
-            "no output 'confidence'; its outputs are .*boxes, scores, labels",
-        ),
-    ],
-)
-def test_a_card_that_does_not_fit_is_refused(finder: FinderFile, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=rf"(?s)^model card mine, \S+\.onnx: .*{message}"):
-        load(finder(), **changes)
-
-
-def test_an_input_of_another_shape_is_refused(tmp_path: Path) -> None:
-    class Grey(Finder):
-        def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-            return super().forward(images.float().expand(-1, 3, -1, -1))
-
-    file = export(Grey(), torch.rand(1, 1, 48, 64), tmp_path / "mine.onnx")
-    with pytest.raises(ValueError, match=r"input is \[1, 1, 48, 64\], not \[N, 3, H, W\] or \[3, H, W\]"):
-        load(file)
-    file = export(Grey(), torch.zeros(1, 3, 48, 64, dtype=torch.int64), tmp_path / "mine.onnx")
-    with pytest.raises(ValueError, match="is of int64, not of floats or uint8"):
-        load(file)
-
-
-@pytest.mark.parametrize(
-    ("outputs", "message"),
-    [
-        ({"boxes": "scores"}, r"output 'scores' \(boxes\) is \[1, 10\]"),
-        ({"boxes": "masks"}, r"output 'masks' \(boxes\) is \[1, 10, 12, 16\]"),
-        ({"scores": "boxes"}, r"output 'boxes' \(scores\) is \[1, 10, 4\]"),
-        ({"labels": "boxes"}, r"output 'boxes' \(labels\) is \[1, 10, 4\]"),
-        ({"scores": "labels"}, r"output 'labels' \(scores\) is of int64, not of floats"),
-        ({"labels": "scores"}, r"output 'scores' \(labels\) is of float32, and not of whole numbers"),
-    ],
-)
-def test_outputs_of_another_shape_are_named(finder: FinderFile, outputs: dict[str, str], message: str) -> None:
-    model = load(finder(masks=True), network={"input": "images", "outputs": OUTPUTS | outputs})
-    with pytest.raises(ValueError, match=f"model card mine: {message}"):
-        answers(model, item(SPOTS, ObjectDetectionOptions()))
-
-
-def test_outputs_of_another_shape_are_named_at_the_start(finder: FinderFile) -> None:
-    outputs = OUTPUTS | {"boxes": "masks"}
-    with pytest.raises(ValueError, match=r"model card mine: output 'masks' \(boxes\) is \[1, 10, "):
-        Replica(load(finder(masks=True), network={"input": "images", "outputs": outputs}))
-
-
-def test_a_label_that_the_card_does_not_have_is_named(finder: FinderFile) -> None:
-    model = load(finder(), labels=("left",))
-    with pytest.raises(ValueError, match="model card mine: the network answers the label 1; the card has 0 to 0"):
-        answers(model, item(SPOTS, ObjectDetectionOptions()))
-    (found,) = answers(model, item(SPOTS, ObjectDetectionOptions(score_threshold=0.9)))
-    assert [one.label for one in found] == ["left"]
-
-
-def test_the_example_card(finder: FinderFile) -> None:
-    example = read_card(Path(__file__).parents[4] / "configs" / "models" / "xray_contraband.yaml")
-    model = OnnxModel(example, finder(fixed=(1, 640, 640)), CPU)
-    photo = astronaut()[:300]
-    resized = Item(prepare(photo, example.image), item(photo, ObjectDetectionOptions()).call)
-    assert model.padded_shape(resized) == (640, 640)
-    (found,) = answers(model, resized)
-    assert found
-    assert {one.label for one in found} <= set(example.labels)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

@@ -15,7 +15,7 @@ from deployments.imaging.draw import draw
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
 from tests.serve_app.conftest import HEIGHT, WIDTH, FakeBranch, client_of
-from tests.serve_app.protocols.kserve.test_routes import ANALYZE, kserve_app, predictions
+from tests.serve_app.protocols.kserve.bodies import ANALYZE, kserve_app, predictions
 
 OBJECTS = "/v1/models/object_detection"
 BOXES = [[12 / HEIGHT, 8 / WIDTH, 36 / HEIGHT, 24 / WIDTH], [30 / HEIGHT, 0, 1, 16.123 / WIDTH]]

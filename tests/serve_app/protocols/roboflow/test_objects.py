@@ -14,7 +14,8 @@ from serve_app.pipeline import Pipeline
 from serve_app.protocols.native import routes as native
 from serve_app.protocols.roboflow import routes as roboflow
 from tests.serve_app.conftest import FakeBranch
-from tests.serve_app.protocols.roboflow.test_routes import FACES_ID, INSTANCES, INSTANCES_ID, b64, differs, picture
+from tests.serve_app.protocols.roboflow.bodies import FACES_ID, INSTANCES, INSTANCES_ID, b64, picture
+from tests.serve_app.protocols.roboflow.test_routes import differs
 
 OBJECTS = "/infer/object_detection"
 OBJECTS_ID = "object_detection/3"

@@ -1,17 +1,11 @@
 import base64
-import json
-import subprocess
-from collections.abc import Iterator
 from io import BytesIO
-from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 import supervision
-from fastapi import FastAPI
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -19,37 +13,10 @@ from PIL import Image
 from deployments.imaging.masks import encode_rle
 from deployments.imaging.rle import decode_rle
 from deployments.results import Box, Face, Instance
-from serve_app.http.app import create_app
-from serve_app.limits import Limits
-from serve_app.pipeline import Pipeline
-from serve_app.protocols.native import routes as native
-from serve_app.protocols.roboflow import routes as roboflow
 from serve_app.protocols.roboflow.answer import outline
-from tests.photos import jpeg, png
-from tests.serve_app.conftest import HEIGHT, WIDTH, FakeBranch, client_of, person_mask
-from tests.serve_app.protocols.client_venv import client_python
-from tests.serve_app.protocols.loopback import serving
-
-FACES = "/infer/object_detection"
-INSTANCES = "/infer/instance_segmentation"
-FACES_ID, INSTANCES_ID = "mask_detection/1", "instance_segmentation/1"
-Body = dict[str, Any]
-
-
-@pytest.fixture
-def app(pipeline: Pipeline, limits: Limits, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
-    return create_app(pipeline, limits, [native.routes, roboflow.routes], frozenset())
-
-
-def b64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def picture(data: bytes) -> Body:
-    return {"type": "base64", "value": b64(data)}
-
-
-# The order of calls that inference-sdk makes, and what it reads of the answers.
+from tests.photos import jpeg
+from tests.serve_app.conftest import HEIGHT, WIDTH, FakeBranch
+from tests.serve_app.protocols.roboflow.bodies import FACES, FACES_ID, INSTANCES, INSTANCES_ID, b64, picture
 
 
 async def test_the_registry_names_both_models(client: httpx.AsyncClient) -> None:
@@ -200,9 +167,6 @@ async def test_predictions_are_drawn_on_request(client: httpx.AsyncClient, photo
         assert differs(base64.b64decode(answer["visualization"], validate=True), photo)
 
 
-# The hosted form
-
-
 @pytest.mark.parametrize("media_type", ["application/json", "application/x-www-form-urlencoded", "text/plain"])
 async def test_hosted_takes_base64_as_the_body(client: httpx.AsyncClient, photo: bytes, media_type: str) -> None:
     for body in (b64(photo), base64.encodebytes(photo), "data:image/png;base64," + b64(photo)):
@@ -241,9 +205,6 @@ async def test_hosted_formats(client: httpx.AsyncClient, photo: bytes) -> None:
     assert "visualization" not in (await post(format="json")).json()
 
 
-# Outlines
-
-
 @settings(max_examples=200, deadline=None)
 @given(arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 def test_an_outline_fills_to_one_part_of_the_mask(mask: np.ndarray) -> None:
@@ -261,242 +222,3 @@ def test_an_outline_fills_to_one_part_of_the_mask(mask: np.ndarray) -> None:
     _, background = cv2.connectedComponents((~part).astype(np.uint8), connectivity=4)
     holes = ~part & (background != background[0, 0])
     assert np.array_equal(filled, part | holes)
-
-
-# Errors
-
-
-GOOD = png(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-
-
-def v1(**fields: object) -> Body:
-    return {"json": {"model_id": FACES_ID, "image": picture(GOOD), **fields}}
-
-
-def without(name: str) -> Body:
-    return {"json": {key: value for key, value in v1()["json"].items() if key != name}}
-
-
-MALFORMED: dict[str, tuple[str, Body, int, str]] = {
-    "empty body": (FACES, {"content": b""}, 400, "not valid JSON"),
-    "no JSON": (FACES, {"content": b"hello"}, 400, "not valid JSON"),
-    "half the JSON": (INSTANCES, {"content": b'{"model_id": "'}, 400, "not valid JSON"),
-    "not UTF-8": (INSTANCES, {"content": b'{"model_id": "\xff"}'}, 400, "not valid JSON"),
-    "NaN": (FACES, {"content": b'{"confidence": NaN}'}, 400, "not valid JSON"),
-    "Infinity": (FACES, {"content": b'{"confidence": 1e999}'}, 400, "not valid JSON"),
-    "deep JSON": (FACES, {"content": b"[" * 100_000}, 400, "too many values"),
-    "wide JSON": (FACES, {"content": b"[" + b"0," * 100_000 + b"0]"}, 400, "too many values"),
-    "a list": (FACES, {"json": []}, 400, "JSON object"),
-    "null": (FACES, {"content": b"null"}, 400, "JSON object"),
-    "no model": (FACES, without("model_id"), 400, "'model_id' is missing"),
-    "a model of numbers": (FACES, v1(model_id=1), 400, "'model_id'"),
-    "unknown model": (FACES, v1(model_id="coco/3"), 404, "'coco/3'"),
-    "unknown version": (FACES, v1(model_id="mask_detection/9"), 404, FACES_ID),
-    "no version": (FACES, v1(model_id="mask_detection"), 404, FACES_ID),
-    "a path for a model": (FACES, v1(model_id="../../etc/passwd"), 404, FACES_ID),
-    "the other task's model": (INSTANCES, v1(), 400, "is for object-detection"),
-    "no image": (FACES, without("image"), 400, "'image' is missing"),
-    "image null": (FACES, v1(image=None), 400, "image 1: must be an object"),
-    "image a string": (FACES, v1(image=b64(GOOD)), 400, "image 1: must be an object"),
-    "no images": (FACES, v1(image=[]), 400, "empty list"),
-    "images in images": (FACES, v1(image=[[picture(GOOD)]]), 400, "image 1: must be an object"),
-    "too many images": (FACES, v1(image=[picture(GOOD)] * 9), 413, "8 images"),
-    "a URL": (FACES, v1(image={"type": "url", "value": "http://127.0.0.1/"}), 400, "fetches no URLs"),
-    "a file's URL": (FACES, v1(image=[{"type": "url", "value": "file:///etc/passwd"}]), 400, "image 1"),
-    "a pickle": (FACES, v1(image={"type": "numpy", "value": b64(b"cos\n.")}), 400, "'numpy' is not supported"),
-    "no type": (FACES, v1(image={"value": b64(GOOD)}), 400, "image 1: type"),
-    "a type of numbers": (FACES, v1(image={"type": 1, "value": b64(GOOD)}), 400, "image 1: type"),
-    "no value": (FACES, v1(image={"type": "base64"}), 400, "image 1: must be a base64 string"),
-    "a value of numbers": (FACES, v1(image={"type": "base64", "value": [1]}), 400, "image 1: must be a base64"),
-    "empty value": (FACES, v1(image={"type": "base64", "value": ""}), 400, "image 1: is empty"),
-    "broken base64": (FACES, v1(image=[picture(GOOD), {"type": "base64", "value": "A"}]), 400, "image 2: the base64"),
-    "no picture": (FACES, v1(image=[picture(GOOD), picture(b"hello")]), 400, "image 2: the data is not"),
-    "confidence 7": (FACES, v1(confidence=7), 400, "'confidence'"),
-    "confidence negative": (FACES, v1(confidence=-0.5), 400, "'confidence'"),
-    "confidence a word": (FACES, v1(confidence="high"), 400, "'confidence'"),
-    "confidence a bool": (FACES, v1(confidence=True), 400, "'confidence'"),
-    "overlap 2": (FACES, v1(iou_threshold=2), 400, "'iou_threshold'"),
-    "no detections": (FACES, v1(max_detections=0), 400, "'max_detections'"),
-    "detections by halves": (FACES, v1(max_detections=1.5), 400, "'max_detections'"),
-    "classes a string": (FACES, v1(class_filter="MASK"), 400, "'class_filter'"),
-    "classes of numbers": (FACES, v1(class_filter=[1]), 400, "'class_filter'"),
-    "unknown mask format": (FACES, v1(response_mask_format="png"), 400, "'response_mask_format'"),
-    "visualize a word": (FACES, v1(visualize_predictions="yes"), 400, "'visualize_predictions'"),
-    "body too large": (FACES, v1(source="A" * 1_000_001), 413, "1000000 bytes"),
-    "no gzip": (FACES, {"content": b"{}", "headers": {"Content-Encoding": "gzip"}}, 400, "gzip"),
-    "an encoding": (FACES, {"content": b"{}", "headers": {"Content-Encoding": "br"}}, 415, "'br'"),
-    "add nothing": ("/model/add", {"json": {}}, 400, "'model_id'"),
-    "add a list": ("/model/add", {"json": [FACES_ID]}, 400, "JSON object"),
-    "add no JSON": ("/model/add", {"content": b"x"}, 400, "not valid JSON"),
-    "add another": ("/model/add", {"json": {"model_id": "coco/3"}}, 404, "'coco/3'"),
-    "hosted, other version": ("/mask_detection/2", {"content": b64(GOOD)}, 404, "'mask_detection/2'"),
-    "hosted, no body": (f"/{FACES_ID}", {"content": b""}, 400, "image 1: is empty"),
-    "hosted, no base64": (f"/{FACES_ID}", {"content": b"\xff\xd8\xff"}, 400, "image 1: the base64 is broken"),
-    "hosted, JSON": (f"/{FACES_ID}", {"json": {"image": b64(GOOD)}}, 400, "image 1: the base64 is broken"),
-    "hosted, no picture": (f"/{FACES_ID}", {"content": b64(b"hello")}, 400, "image 1: the data is not"),
-    "hosted, a URL": (f"/{FACES_ID}?image=http://127.0.0.1/", {}, 400, "fetches no URLs"),
-    "hosted, NaN": (f"/{FACES_ID}?confidence=nan", {"content": b64(GOOD)}, 400, "'confidence'"),
-    "hosted, infinity": (f"/{FACES_ID}?overlap=inf", {"content": b64(GOOD)}, 400, "'overlap'"),
-    "hosted, 101 per cent": (f"/{FACES_ID}?confidence=101", {"content": b64(GOOD)}, 400, "'confidence'"),
-    "hosted, format": (f"/{FACES_ID}?format=xml", {"content": b64(GOOD)}, 400, "'format'"),
-    "hosted, mask format": (f"/{INSTANCES_ID}?response_mask_format=png", {"content": b64(GOOD)}, 400, "mask_format"),
-    "hosted, detections": (f"/{FACES_ID}?max_detections=many", {"content": b64(GOOD)}, 400, "'max_detections'"),
-    "hosted, wrong field": (f"/{FACES_ID}", {"files": {"image": GOOD}}, 400, "'file'"),
-    "hosted, two files": (f"/{FACES_ID}", {"files": [("file", GOOD)] * 2}, 400, "one file"),
-    "hosted, body too large": (f"/{FACES_ID}", {"content": b"A" * 1_000_001}, 413, "1000000 bytes"),
-}
-
-
-@pytest.mark.parametrize("name", MALFORMED)
-async def test_malformed_requests_get_roboflows_form_of_an_error(client: httpx.AsyncClient, name: str) -> None:
-    path, request, status, named = MALFORMED[name]
-    answer = await client.post(path, **request)
-    assert answer.status_code == status, answer.text
-    assert answer.json().keys() == {"message"}
-    assert named in answer.json()["message"]
-
-
-@pytest.mark.parametrize(
-    ("code", "status"), [("overloaded", 503), ("unavailable", 503), ("deadline_exceeded", 504), ("internal", 500)]
-)
-async def test_failures_of_a_model(
-    client: httpx.AsyncClient, faces: FakeBranch, photo: bytes, code: str, status: int
-) -> None:
-    faces.fail(code)
-    for path, request in (
-        (FACES, {"json": {"model_id": FACES_ID, "image": picture(photo)}}),
-        (f"/{FACES_ID}", {"content": b64(photo)}),
-    ):
-        answer = await client.post(path, **request)  # type: ignore[arg-type]
-        assert answer.status_code == status
-        assert code in answer.json()["message"]
-        assert ("retry-after" in answer.headers) == (status == 503)
-
-
-async def test_the_hosted_form_hides_no_other_route(client: httpx.AsyncClient, photo: bytes) -> None:
-    answer = await client.post("/analyze", files={"image": photo})
-    assert [face["label"] for face in answer.json()["images"][0]["faces"]] == ["MASK"]
-    for path in ("/coco/3", "/predict/solov2", "/v1/models", "/get/modules"):
-        missing = await client.post(path, content=b64(photo))
-        assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
-    assert (await client.get("/models")).status_code == 200
-
-
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=8,
-)
-PICTURES = st.just(picture(GOOD)) | st.fixed_dictionaries(
-    {"type": st.sampled_from(["base64", "url"]), "value": JSON_VALUES}
-)
-FIELDS = st.fixed_dictionaries(
-    {},
-    optional={
-        "model_id": st.sampled_from([FACES_ID, INSTANCES_ID]) | JSON_VALUES,
-        "image": PICTURES | st.lists(PICTURES, max_size=2) | JSON_VALUES,
-        "confidence": st.floats(0, 1) | JSON_VALUES,
-        "class_filter": st.lists(st.text()) | JSON_VALUES,
-        "max_detections": st.integers() | JSON_VALUES,
-        "visualize_predictions": st.booleans() | JSON_VALUES,
-    },
-)
-FUZZ = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@FUZZ
-@given(st.sampled_from([FACES, INSTANCES, "/model/add"]), FIELDS | JSON_VALUES)
-async def test_any_json_gets_an_answer_or_a_message(app: FastAPI, path: str, content: object) -> None:
-    async with client_of(app) as client:
-        answer = await client.post(path, content=json.dumps(content))
-    assert answer.status_code in (200, 400, 404, 413)
-    assert answer.status_code == 200 or answer.json().keys() == {"message"}
-
-
-@FUZZ
-@given(
-    st.sampled_from([FACES, INSTANCES, f"/{FACES_ID}", f"/{INSTANCES_ID}"]),
-    st.binary(max_size=300),
-    st.sampled_from(["application/json", "multipart/form-data; boundary=x"]),
-    st.dictionaries(st.sampled_from(["confidence", "format", "max_detections", "classes"]), st.text(max_size=8)),
-)
-async def test_any_bytes_get_an_answer_or_a_message(
-    app: FastAPI, path: str, content: bytes, media_type: str, query: dict[str, str]
-) -> None:
-    body = b"--x\r\n" + content if "boundary" in media_type else content
-    async with client_of(app) as client:
-        answer = await client.post(path, params=query, content=body, headers={"Content-Type": media_type})
-    assert answer.status_code == 400
-    assert answer.json().keys() == {"message"}
-
-
-# The real client
-
-
-SDK_CLIENT = """
-import json, sys
-import numpy, supervision
-from inference_sdk import InferenceConfiguration, InferenceHTTPClient
-from inference_sdk.http.entities import VisualisationResponseFormat
-from inference_sdk.http.errors import HTTPCallErrorError, ModelNotInitializedError
-
-url, photo = sys.argv[1:]
-found = {}
-client = InferenceHTTPClient(api_url=url, api_key="key")
-found["faces"] = client.infer(photo, model_id="mask_detection/1")
-found["list"] = [len(each["predictions"]) for each in client.infer([photo] * 3, model_id="mask_detection/1")]
-found["polygons"] = client.infer(photo, model_id="instance_segmentation/1")
-loaded = supervision.Detections.from_inference(found["polygons"])
-found["areas"] = loaded.mask.sum(axis=(1, 2)).tolist()
-drawn = InferenceConfiguration(
-    confidence_threshold=0.6, class_filter=["person"], max_detections=3, response_mask_format="rle",
-    visualize_predictions=True, output_visualisation_format=VisualisationResponseFormat.NUMPY, max_batch_size=2,
-    api_key_transport="header",
-)
-with client.use_configuration(drawn):
-    first, second = client.infer([photo, numpy.zeros((48, 64, 3), numpy.uint8)], model_id="instance_segmentation/1")
-found["drawn"] = [first.pop("visualization").shape, second["image"]]
-found["rle"] = first
-try:
-    client.infer(photo, model_id="coco/3")
-except HTTPCallErrorError as error:
-    found["unknown"] = [error.status_code, error.api_message]
-client.select_api_v0()
-found["hosted"] = client.infer(photo, model_id="mask_detection/1")
-with client.use_configuration(InferenceConfiguration(confidence_threshold=0.4, format="image", iou_threshold=0.3)):
-    found["hosted_image"] = len(client.infer(photo, model_id="instance_segmentation/1")["visualization"])
-print(json.dumps(found, default=str))
-"""
-
-
-@pytest.fixture
-def url(app: FastAPI) -> Iterator[str]:
-    with serving(app) as base:
-        yield base
-
-
-@pytest.mark.clients
-def test_inference_sdk_works_unchanged(
-    url: str, instances: FakeBranch, photo: bytes, tmp_path: Path, pytestconfig: pytest.Config
-) -> None:
-    python = client_python(Path(pytestconfig.cache.mkdir("clients")), "inference-sdk==1.8.3")  # type: ignore[union-attr]
-    path = tmp_path / "photo.png"
-    path.write_bytes(photo)
-    command = [str(python), "-c", SDK_CLIENT, url, str(path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    for answer in (found["faces"], found["hosted"]):
-        assert [face["class"] for face in answer["predictions"]] == ["MASK"]
-        assert answer["image"] == {"width": WIDTH, "height": HEIGHT}
-    assert found["list"] == [1, 1, 1]
-    assert found["areas"] == [8 * 14, int(person_mask().sum()) + 4 * 6]  # the polygon fills the person's hole
-    assert found["drawn"] == [[HEIGHT, WIDTH, 3], {"width": WIDTH, "height": HEIGHT}]
-    assert [each["rle"] for each in found["rle"]["predictions"]] == [each.mask for each in instances.results]  # type: ignore[union-attr]
-    options = [call.options for call in instances.calls]
-    assert (options[1].score_threshold, options[1].classes, options[1].max_instances) == (0.6, ("person",), 3)  # type: ignore[union-attr]
-    assert options[-1].score_threshold == 0.4  # type: ignore[union-attr]
-    status, message = found["unknown"]
-    assert status == 404
-    assert "coco/3" in message
-    assert found["hosted_image"] > 100

@@ -8,6 +8,7 @@ import pytest
 
 from serve_app.limits import Limits
 from serve_app.pipeline import Pipeline
+from serve_app.protocols.tf_serving.protos.tensorflow_serving_pb2_grpc import ModelServiceStub, PredictionServiceStub
 from serve_app.protocols.tf_serving.registration import add_model_service_to_server, add_prediction_service_to_server
 from serve_app.protocols.tf_serving.service import ModelService, PredictionService
 
@@ -40,3 +41,15 @@ async def tf_address(pipeline: Pipeline, limits: Limits) -> AsyncIterator[str]:
     await server.start()
     yield f"127.0.0.1:{port}"
     await server.stop(None)
+
+
+@pytest.fixture
+async def stub(tf_address: str) -> AsyncIterator[PredictionServiceStub]:
+    async with grpc.aio.insecure_channel(tf_address) as channel:
+        yield PredictionServiceStub(channel)
+
+
+@pytest.fixture
+async def models(tf_address: str) -> AsyncIterator[ModelServiceStub]:
+    async with grpc.aio.insecure_channel(tf_address) as channel:
+        yield ModelServiceStub(channel)

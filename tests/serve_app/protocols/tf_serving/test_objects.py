@@ -19,7 +19,8 @@ from serve_app.protocols.tf_serving.protos.tensorflow_serving_pb2 import (
 )
 from serve_app.protocols.tf_serving.protos.tensorflow_serving_pb2_grpc import ModelServiceStub, PredictionServiceStub
 from tests.serve_app.conftest import HEIGHT, WIDTH, FakeBranch
-from tests.serve_app.protocols.tf_serving.test_service import arrays, files, number, pixels, predict
+from tests.serve_app.protocols.tf_serving.messages import files, number, pixels, predict
+from tests.serve_app.protocols.tf_serving.test_service import arrays
 
 SPEC = ModelSpec(name="object_detection")
 
