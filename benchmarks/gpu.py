@@ -9,10 +9,11 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import torch
 import typer
@@ -40,6 +41,7 @@ from serve_app.pipeline import Pipeline
 from serve_app.settings import Settings
 
 Device = Literal["cpu", "cuda"]
+Part = TypeVar("Part")
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "serve_app/web/samples/together.jpg"
 MODELS: dict[Task, str] = {"mask_detection": "face_mask", "instance_segmentation": "solov2_people"}
@@ -83,8 +85,9 @@ class Measured:
 
 
 def cuda_tests() -> str:
-    """Run the tests that need CUDA; pytest's last line."""
-    command = [sys.executable, "-m", "pytest", "-q", "-k", "cuda", "tests/deployments"]
+    """Run the tests that need CUDA; pytest's last line. Only their modules: others need Ray."""
+    modules = [str(path) for path in (ROOT / "tests/deployments").rglob("test_*.py") if "cuda" in path.read_text()]
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "cuda", *modules]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     sys.stderr.write(done.stdout)
     return next(reversed((done.stdout or done.stderr).strip().splitlines()), f"pytest ended with {done.returncode}")
@@ -114,23 +117,29 @@ def photos_through(pipeline: Pipeline, clients: int, seconds: float) -> Load:
     return asyncio.run(closed_loop(send, clients, seconds))
 
 
+def shown(part: Part) -> Part:
+    """The same, printed: a run that is cut short has shown what it had."""
+    print(f"{time.strftime('%X')} {str(part)[:500]}", file=sys.stderr, flush=True)
+    return part
+
+
 def measure(device: Device, extent: Extent) -> Measured:
     """Everything, in the order of the table."""
     on_cuda, chosen = device == "cuda", torch.device(device)
     threads = extent.threads or usable_cores()
     exact = EngineSettings("float32", threads, "eager")
     served = EngineSettings("bfloat16", threads, "auto") if on_cuda else exact
-    tests = cuda_tests() if on_cuda else "none on a CPU"
+    limits = shown(measure_limits(chosen, extent.matrix_side, extent.copied_megabytes, extent.rounds))
     steps, speeds = [], []
     for task, name in MODELS.items():
         model = load(name, task, device, threads, served.precision, served.engine)
         item = item_of(model, PHOTO)
-        steps += [measure_steps(model, item, size, extent.rounds) for size in extent.sizes]
+        steps += [shown(measure_steps(model, item, size, extent.rounds)) for size in extent.sizes]
     for settings in (exact, replace(served, engine="eager"), served) if on_cuda else (exact,):
-        speeds += measure_r50(chosen, settings, extent.r50_sizes, extent.r50_shape, extent.rounds)
-    limits = measure_limits(chosen, extent.matrix_side, extent.copied_megabytes, extent.rounds)
+        speeds += shown(measure_r50(chosen, settings, extent.r50_sizes, extent.r50_shape, extent.rounds))
+    tests = shown(cuda_tests() if on_cuda else "none on a CPU")
     pipeline = graph(device, served)
-    seen = photos_through(pipeline, extent.clients, extent.seconds)
+    seen = shown(photos_through(pipeline, extent.clients, extent.seconds))
     return Measured(
         torch.cuda.get_device_name() if on_cuda else "CPU",
         torch.__version__,

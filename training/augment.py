@@ -16,13 +16,21 @@ class Window(NamedTuple):
     mirror: bool
     size: int
 
-    def crop(self, image: NDArray[np.uint8], interpolation: int | None = None) -> NDArray[np.uint8]:
-        """Cut the window out of an image [H, W, ...]; 0 outside it."""
-        if interpolation is None:
-            interpolation = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_LINEAR
+    def matrix(self, height: int, width: int) -> NDArray[np.float64]:
+        """From the pixels of a picture of this height and width to the window's, [2, 3], both at their corners."""
+        across, down = max(1, round(width * self.scale)) / width, max(1, round(height * self.scale)) / height
+        moved = np.array([[across, 0, -round(self.left)], [0, down, -round(self.top)]], np.float64)
+        return np.array([[-1, 0, self.size], [0, 1, 0]]) @ np.vstack([moved, [0, 0, 1]]) if self.mirror else moved
+
+    def crop(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Cut the window out of an image [H, W, 3]; 0 outside it."""
         height, width = image.shape[:2]
+        if self.scale > 1:
+            return warp(image, self.matrix(height, width), self.size)
         resized = cv2.resize(
-            image, (max(1, round(width * self.scale)), max(1, round(height * self.scale))), interpolation=interpolation
+            image,
+            (max(1, round(width * self.scale)), max(1, round(height * self.scale))),
+            interpolation=cv2.INTER_AREA,
         )
         canvas = np.zeros((self.size, self.size, *image.shape[2:]), image.dtype)
         left, top = round(self.left), round(self.top)
@@ -55,20 +63,30 @@ def random_window(
     return Window(scale, float(corner[0]), float(corner[1]), bool(rng.random() < 0.5), size)
 
 
+def warp(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
+    """A square [size, size, ...] of an image, bilinear, 0 outside it; matrix [2, 3] moves corners of pixels to corners
+    of pixels, where OpenCV counts from their centres."""
+    centred = matrix.copy()
+    centred[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5
+    return cv2.warpAffine(image, centred, (size, size), flags=cv2.INTER_LINEAR)
+
+
 def photometric(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Brightness, contrast, saturation and tint; sometimes grey, blur, noise or JPEG artefacts."""
-    x = image.astype(np.float32)
+    grey = np.full((3, 3), 1 / 3)
+    colours, offset = np.eye(3), np.zeros(3)
     if rng.random() < 0.8:
-        x = x * rng.uniform(0.65, 1.4) + rng.uniform(-25, 25)
-        x = (x - x.mean()) * rng.uniform(0.7, 1.3) + x.mean()
-        grey = x.mean(axis=2, keepdims=True)
-        x = (x - grey) * rng.uniform(0.4, 1.6) + grey
-        x = x * rng.uniform(0.9, 1.1, 3).astype(np.float32)
+        gain, lift, contrast = rng.uniform(0.65, 1.4), rng.uniform(-25, 25), rng.uniform(0.7, 1.3)
+        mean = gain * float(np.mean(cv2.mean(image)[:3])) + lift
+        saturation, tint = rng.uniform(0.4, 1.6), rng.uniform(0.9, 1.1, 3)
+        colours = gain * contrast * tint[:, None] * (saturation * np.eye(3) + (1 - saturation) * grey)
+        offset = tint * (contrast * lift + (1 - contrast) * mean)
     if rng.random() < 0.05:
-        x[:] = x.mean(axis=2, keepdims=True)
+        colours, offset = grey @ colours, grey @ offset
+    result = cv2.transform(image, np.column_stack([colours, offset]))
     if rng.random() < 0.1:
-        x += rng.normal(0, rng.uniform(2, 10), x.shape).astype(np.float32)
-    result = np.clip(x, 0, 255).astype(np.uint8)
+        noise = rng.normal(0, rng.uniform(2, 10), image.shape)
+        result = np.clip(result + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.15:
         result = cv2.GaussianBlur(result, (0, 0), rng.uniform(0.4, 1.5))
     if rng.random() < 0.2:

@@ -1,13 +1,15 @@
 """The labelled sets, read from a folder beside the project and held in memory."""
 
+import io
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pycocotools import mask as coco_mask
 from rich.progress import track
 
@@ -63,10 +65,9 @@ class PackedPicture:
     picture: Picture
 
     def unpack(self) -> Picture:
-        """Decode the image."""
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        pixels = cv2.imdecode(np.frombuffer(self.encoded, np.uint8), flags)
-        return replace(self.picture, image=cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+        """Decode the image, as it lies there: labels do not follow its orientation."""
+        with Image.open(io.BytesIO(self.encoded)) as file:
+            return replace(self.picture, image=np.array(file.convert("RGB")))
 
 
 NOT_DECODED = np.zeros((0, 0, 3), np.uint8)
@@ -101,7 +102,10 @@ def pack(folder: str, split: str) -> list[PackedPicture]:
 
 def load(folder: str, split: str) -> list[Picture]:
     """Read a split of a set, for example ``load("facemask/kaggle853", "train")``."""
-    return [packed.unpack() for packed in track(pack(folder, split), description=f"reading {folder} {split}")]
+    packed = pack(folder, split)
+    with ThreadPoolExecutor() as threads:
+        decoded = threads.map(PackedPicture.unpack, packed)
+        return list(track(decoded, description=f"reading {folder} {split}", total=len(packed)))
 
 
 def _annotated(document: dict) -> list[tuple[dict, list[dict]]]:

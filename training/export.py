@@ -28,12 +28,20 @@ def weights_of(checkpoint: Path, which: Literal["last", "averaged"]) -> dict[str
     return {key.removeprefix("module."): value for key, value in state["averaged"].items() if key.startswith("module.")}
 
 
+def mixed(before: Tensor | None, trained: Tensor, share: float) -> Tensor:
+    """On the line between two sets of weights of one training: what it has learnt anew, without all that it forgot
+    (WiSE-FT, Wortsman et al., CVPR 2022)."""
+    return trained if before is None or share == 1 else torch.lerp(before, trained, share)
+
+
 def main() -> None:
     """Write the embedded files whose trainings have a checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", nargs="?", choices=[*FILES, "all"], default="all", help="of the model")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--weights", choices=["last", "averaged"], default="averaged")
+    share = "of the trained weights; the rest is of those that are there"
+    parser.add_argument("--share", type=float, default=1.0, help=share)
     arguments = parser.parse_args()
     for name in FILES if arguments.name == "all" else [arguments.name]:
         target = EMBEDDED / f"{name}.safetensors"
@@ -43,12 +51,13 @@ def main() -> None:
             missing = [path.name for path in checkpoints.values() if not path.exists()]
             print(f"{name}: not written, no {', '.join(missing)}")
             continue
+        there = load_file(target) if target.exists() else {}
         # A part that was not trained stays as it is.
-        weights = load_file(target) if len(trained) < len(checkpoints) else {}
+        weights = dict(there) if len(trained) < len(checkpoints) else {}
         for prefix, path in trained.items():
             for key, value in weights_of(path, arguments.weights).items():
                 if not key.endswith("num_batches_tracked"):
-                    weights[prefix + key] = value.contiguous()
+                    weights[prefix + key] = mixed(there.get(prefix + key), value.contiguous(), arguments.share)
         save_file(weights, target)
         print(f"{target.name}: {target.stat().st_size / 1e6:.1f} MB")
 

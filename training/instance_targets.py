@@ -66,7 +66,7 @@ def make_target(
     quarter = size // 4
     small = np.zeros((MOST_OBJECTS, quarter, quarter), np.uint8)
     for k, mask in enumerate(masks):
-        small[k] = np.rint(255 * cv2.resize(mask.astype(np.float32), (quarter, quarter), interpolation=cv2.INTER_AREA))
+        small[k] = cv2.resize(255 * mask, (quarter, quarter), interpolation=cv2.INTER_AREA)
     cell_object = assign(masks, size)
     found = np.nonzero(cell_object >= 0)[0]
     wanted = np.zeros((CLASSES, CELLS), bool)
@@ -90,11 +90,11 @@ def assign(masks: list[NDArray[np.uint8]], size: int) -> NDArray[np.int64]:
     boxes = [cv2.boundingRect(mask) for mask in masks]
     scales = [float(np.sqrt(width * height)) for _, _, width, height in boxes]
     for k in np.argsort(scales)[::-1]:
-        _, _, width, height = boxes[k]
-        moments = cv2.moments(masks[k], binaryImage=True)
+        left, top, width, height = boxes[k]
+        moments = cv2.moments(masks[k][top : top + height, left : left + width], binaryImage=True)
         if moments["m00"] == 0:
             continue
-        centre = np.array([moments["m01"], moments["m10"]]) / moments["m00"] + 0.5
+        centre = np.array([moments["m01"], moments["m10"]]) / moments["m00"] + (top + 0.5, left + 0.5)
         for (low, high), cells in zip(SCALE_RANGES, levels, strict=True):
             if not low <= scales[k] <= high:
                 continue

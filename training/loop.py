@@ -4,7 +4,6 @@ import argparse
 import math
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -104,10 +103,16 @@ def freeze_statistics(module: nn.Module) -> None:
             child.eval()
 
 
-def moving_average(average: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
-    """Exponential moving average whose memory grows with its age, so that the first weights are soon forgotten."""
-    decay = min(0.998, (1 + float(updates)) / (10 + float(updates)))
-    return average * decay + current * (1 - decay) if average.is_floating_point() else current
+@torch.no_grad()
+def move_averages(averages: list[Tensor], currents: list[Tensor], updates: Tensor | int) -> None:
+    """Exponential moving averages, all of one dtype, whose memory grows with their age, so that the first weights are
+    soon forgotten; of whole numbers, as batch norms count with, the current ones. A GPU need not be waited for."""
+    if not averages[0].is_floating_point():
+        torch._foreach_copy_(averages, currents)
+        return
+    age = torch.as_tensor(updates, device=averages[0].device, dtype=averages[0].dtype)
+    share = 1 - ((1 + age) / (10 + age)).clamp(max=0.998)
+    torch._foreach_lerp_(averages, currents, [share] * len(averages))
 
 
 def one_cycle(share: float) -> float:
@@ -152,8 +157,8 @@ class Training:
         learning = [(name.startswith("backbone"), p) for name, p in model.named_parameters() if p.requires_grad]
         backbone, rest = ([p for inside, p in learning if inside is wanted] for wanted in (True, False))
         groups = [{"params": backbone, "share": 0.3}, {"params": rest, "share": 1.0}]
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=0.02)
-        self.averaged = AveragedModel(model, avg_fn=moving_average, use_buffers=True)
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=0.02, fused=arguments.device.type == "cuda")
+        self.averaged = AveragedModel(model, multi_avg_fn=move_averages, use_buffers=True)
         self.epoch, self.started = 0, time.monotonic()
 
     @property
@@ -176,8 +181,9 @@ class Training:
         torch.save(state, checkpoint.with_suffix(".new"))
         checkpoint.with_suffix(".new").replace(checkpoint)
 
-    def step(self, images: Tensor, targets: Any, share: float) -> dict[str, float]:
-        """Learn from a batch, after a share of the schedule; returns the named losses."""
+    def step(self, images: Tensor, targets: Any, share: float) -> dict[str, Tensor]:
+        """Learn from a batch, after a share of the schedule; returns the named losses, still on the device: a GPU that
+        is asked for each waits for the next batch."""
         device = self.arguments.device
         for group in self.optimizer.param_groups:
             group["lr"] = self.arguments.learning_rate * group["share"] * one_cycle(share)
@@ -187,7 +193,7 @@ class Training:
         nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
         self.optimizer.step()
         self.averaged.update_parameters(self.model)
-        return {key: float(value.detach()) for key, value in losses.items()}
+        return {key: value.detach() for key, value in losses.items()}
 
     def _run(self, images: Tensor) -> Any:
         with torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32):
@@ -217,6 +223,7 @@ def train(
         num_workers=arguments.workers,
         worker_init_fn=one_thread,
         pin_memory=arguments.device.type == "cuda",
+        persistent_workers=arguments.workers > 0,
     )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn()) as progress:
@@ -225,15 +232,17 @@ def train(
             model.train()
             freeze_statistics(model.backbone)
             title = f"{name} epoch {training.epoch + 1}/{arguments.epochs}"
-            sums: Counter[str] = Counter()
+            sums: dict[str, Tensor] = {}
             for step, (images, targets) in enumerate(progress.track(loader, description=title)):
                 share = max(
                     (training.epoch + step / len(loader)) / arguments.epochs, training.minutes / arguments.minutes
                 )
                 if share >= 1:
                     break
-                sums.update(training.step(images, targets, share) | {"steps": 1})
-            means = "  ".join(f"{key} {value / sums['steps']:.4f}" for key, value in sums.items() if key != "steps")
+                losses = training.step(images, targets, share)
+                sums = {key: sums.get(key, 0) + value for key, value in losses.items()}
+                steps = step + 1
+            means = "  ".join(f"{key} {float(value) / steps:.4f}" for key, value in sums.items())
             progress.console.print(f"{title}: {means}")
             training.epoch += 1
             training.save(checkpoint)

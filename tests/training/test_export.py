@@ -56,3 +56,11 @@ def test_a_part_that_was_not_trained_stays_as_it_is(embedded: Path) -> None:
     faces = load_file(embedded / "face_mask.safetensors")
     assert faces["detector.weight"].tolist() == [5.0, 5.0]
     assert faces["classifier.weight"].tolist() == [1.0, 1.0]
+
+
+def test_a_share_of_what_is_there_may_stay(embedded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file({"weight": torch.full((2,), 5.0)}, embedded / "solov2_people.safetensors")
+    checkpoint(embedded / "solov2_people.pt")
+    monkeypatch.setattr("sys.argv", ["export", "solov2_people", "--runs", str(embedded), "--share", "0.75"])
+    export.main()
+    assert load_file(embedded / "solov2_people.safetensors")["weight"].tolist() == [2.0, 2.0]

@@ -5,10 +5,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from deployments.imaging.spec import ImageSpec, KeepRatio
-from deployments.models.device import Normalizer, choose_device, inside, packed, stack, to_cpu, unpacked
+from deployments.models.device import Normalizer, choose_device, inside, packed, resized_planes, stack, to_cpu, unpacked
+from tests.photos import astronaut, china
 
 CPU = torch.device("cpu")
 DTYPES = (torch.float32, torch.int64, torch.int32, torch.bool, torch.bfloat16, torch.uint8)
@@ -29,6 +32,16 @@ def spec(**changes: object) -> ImageSpec:
         "std": (1.0, 2.0, 4.0),
     }
     return ImageSpec.model_validate(values | changes)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
+@pytest.mark.parametrize(("picture", "size"), [(china(), (320, 480)), (china(), (345, 517)), (astronaut(), (301, 301))])
+def test_planes_are_resized_as_pillow_does(picture: NDArray[np.uint8], size: tuple[int, int], device: str) -> None:
+    expected = torch.tensor(np.array(Image.fromarray(picture).resize(size[::-1], Image.Resampling.BILINEAR)))
+    (planes,) = resized_planes(torch.tensor(picture, device=device).permute(2, 0, 1)[None], *size).cpu()
+    off = (planes.permute(1, 2, 0) - expected).abs()
+    assert off.max() <= 1
+    assert off.mean() < 0.003
 
 
 def test_mean_and_std_a_channel() -> None:

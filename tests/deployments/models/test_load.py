@@ -74,6 +74,10 @@ async def test_other_architectures_are_served_by_a_card_alone(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize("name", ["torchvision_card", "onnx_card"])
 def test_cuda_answers_as_the_cpu_does(request: pytest.FixtureRequest, name: str) -> None:
+    if name == "onnx_card":
+        pytest.importorskip("openvino")
+        if "CUDAExecutionProvider" not in pytest.importorskip("onnxruntime").get_available_providers():
+            pytest.skip("no ONNX Runtime for CUDA here")
     answers = []
     for device in ("cpu", "cuda"):
         model = load(request.getfixturevalue(name), "object_detection", device, threads=1)
@@ -82,7 +86,9 @@ def test_cuda_answers_as_the_cpu_does(request: pytest.FixtureRequest, name: str)
         item = Item(prepare(image, model.card.image), call)
         answers.append(model.finish(item, model.run(model.collate([item]))[0]))
     assert answers[0]
-    for one, other in zip(*answers, strict=True):
+    assert len(answers[0]) == len(answers[1])
+    for one in answers[0]:  # random weights give scores so near each other that their order is chance
+        other = max(answers[1], key=lambda found: (found.label == one.label, one.box.iou(found.box)))
         assert abs(one.score - other.score) < 1e-3
         assert one.box.iou(other.box) > 0.99
 

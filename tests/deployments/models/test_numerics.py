@@ -102,7 +102,7 @@ def test_alone_and_in_a_batch_of_eight(model: Model[Any, Any]) -> None:
         with capturing():
             answers(model, eight[:1])
             answers(model, eight)
-    assert len({item.image.shape for item in eight}) == 5
+    assert len({item.image.shape for item in eight}) >= 4
     assert len({model.padded_shape(item) for item in eight}) == 1
     alone = [answers(model, [item])[0] for item in eight]
     assert sum(map(len, alone)) >= 5

@@ -218,7 +218,9 @@ def test_masks_over_the_picture_need_no_boxes(finder: FinderFile) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_cuda_answers_as_the_cpu_does(finder: FinderFile) -> None:
-    pytest.importorskip("onnxruntime")
+    pytest.importorskip("openvino")
+    if "CUDAExecutionProvider" not in pytest.importorskip("onnxruntime").get_available_providers():
+        pytest.skip("no ONNX Runtime for CUDA here")
     on_cuda = OnnxModel(card(), finder(), torch.device("cuda"))
     one = item(SPOTS, ObjectDetectionOptions())
     for found, expected in zip(answers(on_cuda, one, one), answers(load(finder()), one, one), strict=True):

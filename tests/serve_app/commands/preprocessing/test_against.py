@@ -199,11 +199,11 @@ def test_a_photo_that_is_black_at_its_edge_is_not_cut(spec: ImageSpec, tmp_path:
     image = astronaut().copy()
     image[400:] = 0
     photo = Photo(png(image), MAX_PIXELS)
-    resized = np.array(Image.fromarray(image).resize((384, 384), Image.Resampling.BILINEAR)).astype(np.float32)
+    resized = np.array(Image.fromarray(image).resize((448, 448), Image.Resampling.BILINEAR)).astype(np.float32)
     assert found_in(photo, (resized - np.array(MEAN)) / np.array(STD), spec, tmp_path).agrees
     padded = np.pad(resized / 255, ((0, 128), (0, 0), (0, 0)))
     finding = found_in(photo, padded, spec, tmp_path)
-    assert finding.best.region.height == 384
+    assert finding.best.region.height == 448
     assert finding.best.reproduces
 
 
@@ -221,7 +221,7 @@ def test_a_mean_and_std_of_ones_own_are_stated(photo_file: Path, photo: Photo, s
 def test_a_resized_picture_is_judged_by_its_pixels(
     photo_file: Path, photo: Photo, spec: ImageSpec, tmp_path: Path, rgb: bool
 ) -> None:
-    image = cv2.resize(cv2.imread(str(photo_file)), (384, 256))
+    image = cv2.resize(cv2.imread(str(photo_file)), (448, 299))
     cv2.imwrite(str(tmp_path / "resized.png"), image if rgb else image[..., ::-1].copy())
     finding = find(photo, read_dump(tmp_path / "resized.png", MAX_PIXELS), spec)
     assert finding.best.reproduces
@@ -247,7 +247,7 @@ def test_transparency_that_training_dropped_is_named(spec: ImageSpec, tmp_path: 
     rgba = np.dstack([astronaut(), np.tile(np.linspace(0, 255, 512).astype(np.uint8), (512, 1))])
     (tmp_path / "photo.png").write_bytes(png(rgba))
     photo = Photo((tmp_path / "photo.png").read_bytes(), MAX_PIXELS)
-    picture = Image.open(tmp_path / "photo.png").convert("RGB").resize((384, 384), Image.Resampling.BILINEAR)
+    picture = Image.open(tmp_path / "photo.png").convert("RGB").resize((448, 448), Image.Resampling.BILINEAR)
     finding = found_in(photo, np.array(picture), spec, tmp_path)
     assert finding.best.reproduces
     assert steps(finding).keys() == {"reader"}
@@ -273,14 +273,14 @@ def test_what_the_photo_or_tensor_is_silent_on_is_said(
 
 def test_what_every_recipe_would_fit_is_refused(photo: Photo, spec: ImageSpec, tmp_path: Path) -> None:
     with pytest.raises(UnusableDump, match="one colour"):
-        found_in(photo, np.full((3, 256, 384), 0.5, np.float32), spec, tmp_path)
+        found_in(photo, np.full((3, 299, 448), 0.5, np.float32), spec, tmp_path)
     flat = Photo(png(np.full((40, 40, 3), 7, np.uint8)), MAX_PIXELS)
     with pytest.raises(UnusableDump, match="too flat"):
         found_in(flat, np.arange(3 * 40 * 40).reshape(3, 40, 40).astype(np.float32), spec, tmp_path)
 
 
 def test_a_tiny_patch_in_padding_is_not_taken_for_the_photo(photo: Photo, spec: ImageSpec, tmp_path: Path) -> None:
-    tensor = np.zeros((3, 256, 384), np.float32)
+    tensor = np.zeros((3, 299, 448), np.float32)
     tensor[:, 100:102, 100:103] = 1
     finding = found_in(photo, tensor, spec, tmp_path)
     assert not finding.best.reproduces

@@ -68,7 +68,7 @@ def test_against_the_cards_own_tensor_and_against_nothing_known(photo_file: Path
 def test_what_the_photo_cannot_tell_is_said(tmp_path: Path) -> None:
     grey = np.repeat(china()[..., :1], 3, axis=2)
     Image.fromarray(grey).save(tmp_path / "grey.png")
-    Image.fromarray(grey).resize((384, 256), Image.Resampling.BILINEAR).save(tmp_path / "resized.png")
+    Image.fromarray(grey).resize((448, 299), Image.Resampling.BILINEAR).save(tmp_path / "resized.png")
     result = run(tmp_path / "grey.png", "--against", tmp_path / "resized.png")
     assert result.exit_code == 0, result.output
     assert "cannot tell other choices apart in: channel order" in result.output

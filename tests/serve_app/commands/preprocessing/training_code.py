@@ -12,7 +12,7 @@ from torchvision.transforms import v2
 
 TrainingCode = Callable[[Path], NDArray[np.float32]]
 """From a photo's file to the tensor that a network is trained on."""
-HEIGHT, WIDTH = 256, 384
+HEIGHT, WIDTH = 299, 448
 """What the embedded segmenter's rule makes of the 640x427 test photo."""
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 UNIT_MEAN, UNIT_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
