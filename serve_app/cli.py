@@ -43,7 +43,10 @@ def told() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        typer.echo(f"maskgraph: {' '.join(str(error).split())}", err=True)
+        message = str(error)
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            message = f"{error.filename}: {error.strerror.lower()}"
+        typer.echo(f"maskgraph: {' '.join(message.split())}", err=True)
         raise typer.Exit(2) from error
 
 

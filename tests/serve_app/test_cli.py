@@ -6,10 +6,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from serve_app.cli import app
+from serve_app.cli import app, told
 
 
 def commands() -> list[str]:
@@ -17,31 +18,38 @@ def commands() -> list[str]:
 
 
 def test_help_names_every_command() -> None:
-    told = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"})
     assert {"serve", "bench", "check"} <= set(commands())
-    assert all(f" {name} " in told.stdout for name in commands())
+    assert all(f" {name} " in result.stdout for name in commands())
 
 
 def test_version_is_the_installed_one() -> None:
-    told = CliRunner().invoke(app, ["--version"])
-    assert told.exit_code == 0
-    assert told.stdout == f"maskgraph {version('maskgraph')}\n"
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.stdout == f"maskgraph {version('maskgraph')}\n"
 
 
 @pytest.mark.parametrize(
     "words", [["serve", "nothere.yaml"], ["convert", "nothere.yaml", "to", "--name", "a", "--licence", "b"]]
 )
 def test_a_file_that_is_not_there_is_named(words: list[str]) -> None:
-    told = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
-    assert told.exit_code == 2
-    assert "'nothere.yaml' does not exist" in told.stderr
+    result = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert "'nothere.yaml' does not exist" in result.stderr
+
+
+def test_what_the_system_refuses_is_told_without_its_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as left, told():
+        (tmp_path / "nodir" / "lines.jsonl").write_text("")
+    assert left.value.exit_code == 2
+    assert capsys.readouterr().err == f"maskgraph: {tmp_path}/nodir/lines.jsonl: no such file or directory\n"
 
 
 @pytest.mark.parametrize("name", commands())
 def test_each_command_has_its_help(name: str) -> None:
-    told = CliRunner().invoke(app, [name, "--help"])
-    assert told.exit_code == 0
-    assert name in told.stdout
+    result = CliRunner().invoke(app, [name, "--help"])
+    assert result.exit_code == 0
+    assert name in result.stdout
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")

@@ -46,10 +46,14 @@ def clean_cache() -> int:
 
 def config(file: Path) -> Iterator[Finding]:
     """What ``maskgraph serve`` would refuse it for, and whether its weights are what its cards say."""
-    problems = check_file(file, [missing_files, missing_gpus, taken_ports])
+    problems = check_file(file, [missing_files, missing_gpus])
     for problem in problems:
         yield Finding("config", "wrong", located(file, problem), "docs/operations.md, What goes wrong at a start")
-    if not problems:
+    taken = [] if problems else check_file(file, [taken_ports])
+    for problem in taken:
+        mend = "all is well if it is this service that runs; a second one needs other ports"
+        yield Finding("config", "warning", located(file, problem), mend)
+    if not problems and not taken:
         yield ok("config", f"{file}, its files, GPUs and ports")
     if not check_file(file):
         yield from _weights(file)
@@ -76,5 +80,5 @@ def weights(reference: str) -> Finding:
             return Finding("weights", "warning", f"{card.name}: {kept} is damaged", "the next start fetches it again")
         return ok("weights", f"{card.name}: fetched, sha256 as in the card")
     found = file_sha256(local_weights(card, path.parent))
-    known = "as in the card" if card.sha256 else "which the card does not name"
-    return ok("weights", f"{card.name}: sha256 {found[:12]}..., {known}")
+    known = "as in the card" if card.sha256 else "the card names none to hold it against"
+    return ok("weights", f"{card.name}: there, sha256 {found[:12]}... ({known})")

@@ -12,7 +12,7 @@ class Finding:
 
     subject: str
     state: State
-    """``wrong`` keeps the service from starting, a warning makes it slower or less than it could be."""
+    """``wrong`` keeps the service from starting, a warning makes it slower, less than it could be, or wants a look."""
     message: str
     mend: str = ""
     """What to do about it; empty where it is ok."""

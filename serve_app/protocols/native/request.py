@@ -88,8 +88,16 @@ async def _from_form(request: Request, limits: Limits) -> tuple[list[Image], Ite
             raise RequestError(
                 400, "bad_request", f"the name of image {number} is over {LONGEST_NAME} characters", number
             )
-    images: list[Image] = [EncodedImage(bytes(part.data), part.filename or None) for part in files]
+    images = [_from_part(bytes(part.data), part.filename or None) for part in files]
     return images, [(part.name, part.text) for part in parts if not part.is_file]
+
+
+def _from_part(data: bytes, filename: str | None) -> Image:
+    """A file of a form; a short text without a file's name is a path or URL whose file was to be sent."""
+    if filename is None and 0 < len(data) <= LONGEST_NAME and data.isascii() and (text := data.decode()).isprintable():
+        told = f"{text[:80]!r} is a text, not a file, and no path or URL is opened: send the file (curl -F image=@FILE)"
+        return ImageAnalysis(None, errors=[Failure("unreadable_image", told)])
+    return EncodedImage(data, filename)
 
 
 def _from_json(body: bytes, limits: Limits) -> tuple[list[Image], dict[str, Any]]:
@@ -128,6 +136,9 @@ def _malformed(invalid: ValidationError) -> RequestError:
 
 def _decode(image: JsonImage) -> Image:
     """A base64 image; broken base64 is that image's own error, as any other unreadable picture."""
+    if image.b64.startswith(("http://", "https://")):
+        told = "it is a URL, and none is fetched: send the picture file in base64"
+        return ImageAnalysis(image.name, errors=[Failure("unreadable_image", told)])
     try:
         return EncodedImage(read_base64(image.b64), image.name)
     except BrokenBase64 as error:

@@ -1,4 +1,5 @@
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,8 @@ def test_weights_are_those_of_the_card(tmp_path: Path, cache: Path) -> None:
         return finding.state, finding.message
 
     digest = files.file_sha256(tmp_path / card["weights"])
-    assert found() == ("ok", f"face_mask: sha256 {digest[:12]}..., which the card does not name")
-    assert found(sha256=digest) == ("ok", f"face_mask: sha256 {digest[:12]}..., as in the card")
+    assert found() == ("ok", f"face_mask: there, sha256 {digest[:12]}... (the card names none to hold it against)")
+    assert found(sha256=digest) == ("ok", f"face_mask: there, sha256 {digest[:12]}... (as in the card)")
     with pytest.raises(ValueError, match=digest):
         found(sha256="0" * 64)
 
@@ -79,5 +80,12 @@ def test_a_config_is_looked_at_with_its_weights(tmp_path: Path) -> None:
     config, missing, _ = files.config(file)
     assert (config.state, missing.state) == ("wrong", "wrong")
     assert "gone.yaml" in config.message
+    application["args"] = {}
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        taken = {"http_options": {"host": "127.0.0.1", "port": listening.getsockname()[1]}}
+        file.write_text(yaml.safe_dump(taken | {"applications": [application]}))
+        busy, *_ = files.config(file)
+    assert busy.state == "warning"
+    assert "is taken" in busy.message
     file.write_text("applications: 1")
     assert [(each.subject, each.state) for each in files.config(file)] == [("config", "wrong")]

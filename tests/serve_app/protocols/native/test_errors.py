@@ -65,7 +65,16 @@ BAD: dict[str, tuple[dict[str, Any], int, str, str]] = {
     "broken base64": ({"json": {"images": ["%%%"]}}, 400, "unreadable_image", "base64"),
     "base64 cut": ({"json": {"images": [b64(PHOTO)[:401]]}}, 400, "unreadable_image", "last characters are missing"),
     "base64 beyond ASCII": ({"json": {"images": ["ÄÖÜ="]}}, 400, "unreadable_image", "base64"),
-    "a URL as image": ({"json": {"images": ["http://localhost/a.jpg"]}}, 400, "unreadable_image", "base64"),
+    "a URL as image": ({"json": {"images": ["http://localhost/a.jpg"]}}, 400, "unreadable_image", "URL"),
+    "a path where a file belongs": (
+        {
+            "content": b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\nphoto.jpg\r\n--b--\r\n',
+            "headers": {"Content-Type": "multipart/form-data; boundary=b"},
+        },
+        400,
+        "unreadable_image",
+        "'photo.jpg' is a text, not a file",
+    ),
     "unknown option": (
         {"content": PHOTO, "headers": JPEG, "params": {"thresold": 1}},
         400,
