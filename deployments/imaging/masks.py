@@ -22,10 +22,13 @@ def encode_rle(mask: NDArray[np.bool_] | NDArray[np.uint8]) -> RLE:
 def rle_of_changes(places: NDArray[np.integer[Any]], size: tuple[int, int]) -> RLE:
     """Encode a mask of which only the changes are known.
 
-    places: [T], ascending column-major positions at which the mask differs from the pixel before it; 0 is one of them
-    where the first pixel is foreground. size: the mask's height and width.
+    places: [T], column-major positions at which the mask differs from the pixel before it; 0 is one of them where the
+    first pixel is foreground. An even number of changes at one place is none, and so is one past the last pixel.
+    size: the mask's height and width.
     """
-    runs = np.diff(places, prepend=0, append=size[0] * size[1])
+    pixels = size[0] * size[1]
+    places, times = np.unique(places, return_counts=True)
+    runs = np.diff(places[(times % 2 == 1) & (places < pixels)], prepend=0, append=pixels)
     encoded = coco.frPyObjects({"size": list(size), "counts": runs}, *size)
     return {"size": list(size), "counts": encoded["counts"].decode("ascii")}
 

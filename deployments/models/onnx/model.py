@@ -13,7 +13,7 @@ from torchvision.ops import batched_nms
 from deployments.calls import Item
 from deployments.engines.equip import Example
 from deployments.engines.finite import require_finite
-from deployments.imaging.masks import encode_rle
+from deployments.imaging.masks import encode_rle, rle_of_changes
 from deployments.models.candidates import (
     Asked,
     Candidates,
@@ -26,13 +26,13 @@ from deployments.models.candidates import (
 )
 from deployments.models.card import ModelCard
 from deployments.models.device import Normalizer, padded_batch
+from deployments.models.full_size import changes
 from deployments.models.onnx.file import Shape, Signature, read_signature
 from deployments.models.onnx.network import Network, read_network
 from deployments.models.onnx.outputs import candidates
 from deployments.models.onnx.runtimes import open_network
-from deployments.models.solov2.full_size import enlarge
 from deployments.models.torchvision_models.rcnn import paste
-from deployments.results import Detection, Face, Instance
+from deployments.results import RLE, Detection, Face, Instance
 
 BEFORE_NMS = 3000
 """Boxes of a picture, best first, whose overlaps are computed at most."""
@@ -167,23 +167,21 @@ class OnnxModel:
         original = (item.call.height, item.call.width)
         if self.settings.masks_over == "box":
             masks = paste(raw.masks, original_boxes(raw, item), original)
+            rles: Iterator[RLE] = (encode_rle(mask.numpy()) for mask in masks)
         else:
             resized = (item.image.shape[0], item.image.shape[1])
-            masks = full_size_masks(raw.masks, self.padded_shape(item), resized, original)
-        rles = (encode_rle(mask.numpy()) for mask in masks)
+            rles = full_size_rles(raw.masks, self.padded_shape(item), resized, original)
         return instances(raw.scores, raw.labels, rles, self.card.labels)
 
 
-def full_size_masks(
+def full_size_rles(
     soft: Tensor, padded: tuple[int, int], resized: tuple[int, int], original: tuple[int, int]
-) -> Iterator[Tensor]:
-    """Resize probabilities [K, h, w] to the padded input, cut the padding off, resize to the original, and threshold.
-
-    Yields bool [H, W] one by one, so that only one full-size mask is ever held.
-    """
+) -> Iterator[RLE]:
+    """Resize probabilities [K, h, w] to the padded input, cut the padding off, resize to the original, threshold."""
     for mask in soft:
-        whole = F.interpolate(mask[None, None], padded, mode="bilinear", align_corners=False)[0, 0]
-        yield enlarge(whole[: resized[0], : resized[1]], original, MASK_THRESHOLD)
+        whole = F.interpolate(mask[None, None], padded, mode="bilinear", align_corners=False)[0]
+        places, _ = changes(whole[:, : resized[0], : resized[1]].mT, original, MASK_THRESHOLD)
+        yield rle_of_changes(places.numpy(), original)
 
 
 def _check_signature(signature: Signature, settings: Network, card: ModelCard) -> None:

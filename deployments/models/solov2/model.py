@@ -8,13 +8,11 @@ from torch import Tensor
 
 from deployments.calls import Item
 from deployments.engines.equip import Example
-from deployments.imaging.masks import encode_rle
 from deployments.models.candidates import Asked, asked, instances
 from deployments.models.card import ModelCard
 from deployments.models.device import Normalizer, padded_batch, to_cpu
 from deployments.models.solov2.checkpoints import read_checkpoint
 from deployments.models.solov2.config import Architecture, Inference
-from deployments.models.solov2.full_size import full_size_masks
 from deployments.models.solov2.inference import SoftMasks, asked_for, select
 from deployments.models.solov2.mask_changes import MaskChanges, mask_changes
 from deployments.models.solov2.network import Solov2
@@ -88,12 +86,9 @@ class Solov2Model:
     def finish(self, item: Item, raw: SoftMasks | MaskChanges) -> list[Instance]:
         """Instances that the request asks for, best first, masks at the original size."""
         resized, original = sizes(item)
-        if isinstance(raw, MaskChanges):
-            return instances(raw.scores, raw.labels, raw.rles(original), self.card.labels)
-        found = asked_for(raw, self._asked(item))
-        masks = full_size_masks(found.masks, resized, original, self.inference.mask_threshold)
-        rles = (encode_rle(mask.numpy()) for mask in masks)
-        return instances(found.scores, found.labels, rles, self.card.labels)
+        if isinstance(raw, SoftMasks):
+            raw = mask_changes(asked_for(raw, self._asked(item)), resized, original, self.inference.mask_threshold)
+        return instances(raw.scores, raw.labels, raw.rles(original), self.card.labels)
 
     def _asked(self, item: Item) -> Asked:
         return asked(item.call.options, self.card.thresholds, self.card, self.inference.kept)

@@ -3,6 +3,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from PIL import Image
@@ -30,6 +31,13 @@ def test_the_changes_are_enough(mask: Mask) -> None:
     flat = mask.flatten(order="F")
     places = np.flatnonzero(np.diff(flat, prepend=False))
     assert rle_of_changes(places, mask.shape) == encode_rle(mask)  # type: ignore[arg-type]
+
+
+@given(masks, st.lists(st.integers(0, 50), max_size=5))
+def test_two_changes_at_one_place_are_none(mask: Mask, twice: list[int]) -> None:
+    places = np.flatnonzero(np.diff(mask.flatten(order="F"), prepend=False))
+    more = np.sort(np.concatenate([places, np.array([*twice, *twice], np.int64) % mask.size, [mask.size]]))
+    assert rle_of_changes(more, mask.shape) == encode_rle(mask)  # type: ignore[arg-type]
 
 
 @given(masks)

@@ -1,25 +1,15 @@
-import math
-from unittest.mock import patch
-
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
-from deployments.imaging.masks import encode_rle
+from deployments.imaging.rle import decode_rle
 from deployments.models.candidates import Asked
 from deployments.models.load import load
 from deployments.models.solov2 import mask_changes as module
-from deployments.models.solov2.full_size import STRIDE, full_size_masks
 from deployments.models.solov2.inference import SoftMasks, asked_for
 from deployments.models.solov2.mask_changes import MaskChanges, mask_changes
 from deployments.models.solov2.model import Solov2Model
-from deployments.results import RLE
 from tests.deployments.models.test_numerics import answers, eight_pictures, items
-
-sides = st.integers(1, 90)
 
 
 def found(masks: Tensor) -> SoftMasks:
@@ -27,46 +17,28 @@ def found(masks: Tensor) -> SoftMasks:
     return SoftMasks(torch.linspace(0.9, 0.5, count), torch.arange(count), masks)
 
 
-def on_the_cpu(masks: Tensor, resized: tuple[int, int], original: tuple[int, int], threshold: float) -> list[RLE]:
-    return [encode_rle(mask.numpy()) for mask in full_size_masks(masks, resized, original, threshold)]
+def test_the_padding_is_left_out() -> None:
+    soft = torch.zeros(2, 8, 8)
+    soft[0, :4, :4] = 1
+    soft[1, :, 6:] = 1
+    inside, padding = map(decode_rle, mask_changes(found(soft), (32, 16), (64, 32), 0.5).rles((64, 32)))
+    assert inside[:28, :28].all()
+    assert not inside[36:].any()
+    assert not padding.any()
 
 
-# Not random, since the rounding of a pixel on the very threshold may depend on where in a vector it is computed.
-@settings(derandomize=True, deadline=None, max_examples=40)
-@given(
-    st.tuples(sides, sides),
-    st.tuples(st.integers(1, 300), st.integers(1, 300)),
-    st.integers(0, 5),
-    st.integers(0, 3),
-    st.floats(-4, 4),
-    st.floats(0.05, 0.95),
-    st.integers(1, 200_000),
-    st.integers(0, 2**32 - 1),
-)
-def test_the_same_run_lengths_as_on_the_cpu(
-    resized: tuple[int, int],
-    original: tuple[int, int],
-    count: int,
-    padding: int,
-    bias: float,
-    threshold: float,
-    at_once: int,
-    seed: int,
-) -> None:
-    shape = (count, math.ceil(resized[0] / STRIDE) + padding, math.ceil(resized[1] / STRIDE))
-    masks = (torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * 3 + bias).sigmoid()
-    with patch.object(module, "PIXELS_AT_ONCE", at_once):
-        changes = mask_changes(found(masks), resized, original, threshold)
-    assert changes.places.dtype == torch.int32
-    assert changes.rles(original) == on_the_cpu(masks, resized, original, threshold)
+def test_many_masks_are_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    masks = (torch.randn(5, 12, 9, generator=torch.Generator().manual_seed(0)) * 3).sigmoid()
+    together = mask_changes(found(masks), (45, 33), (200, 150), 0.4)
+    monkeypatch.setattr(module, "MASKS_AT_ONCE", 2)
+    apart = mask_changes(found(masks), (45, 33), (200, 150), 0.4)
+    assert torch.equal(together.places, apart.places)
+    assert torch.equal(together.counts, apart.counts)
 
 
-@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_masks_that_change_nowhere_or_at_once(value: float) -> None:
-    changes = mask_changes(found(torch.full((2, 5, 7), value)), (17, 28), (50, 61), 0.5)
-    assert changes.counts.tolist() == [int(value > 0.5)] * 2
-    assert changes.places.tolist() == [0] * int(changes.counts.sum())
-    assert changes.rles((50, 61)) == [encode_rle(np.full((50, 61), value > 0.5))] * 2
+def test_no_masks_change_nowhere() -> None:
+    changes = mask_changes(found(torch.zeros(0, 5, 7)), (17, 28), (50, 61), 0.5)
+    assert changes.rles((50, 61)) == []
 
 
 def test_only_what_is_asked_for_is_kept_and_in_order() -> None:
