@@ -1,5 +1,6 @@
 """What the model deployments share: a model card's model as a Serve replica."""
 
+import os
 from typing import ClassVar
 
 from ray import serve
@@ -12,7 +13,7 @@ from deployments.calls import REFUSALS, Answer, Call, Pixels, Refusal
 from deployments.engines.precision import Precision
 from deployments.engines.settings import EngineName
 from deployments.models.card import Task
-from deployments.models.device import DeviceSetting
+from deployments.models.device import DeviceSetting, choose_device
 from deployments.models.load import load
 from deployments.replica import Replica
 
@@ -21,6 +22,10 @@ from deployments.replica import Replica
 model_deployment = serve.deployment(
     max_ongoing_requests=32, max_queued_requests=256, health_check_period_s=1, health_check_timeout_s=60
 )
+
+
+NICENESS = 5
+"""By which a model's threads on the CPU give way to what hands them photos and refuses too many: docs/decisions.md."""
 
 
 class ModelDeployment(Replica):
@@ -37,6 +42,8 @@ class ModelDeployment(Replica):
         engine: EngineName = "auto",
     ) -> None:
         tracing.start()
+        if choose_device(device).type == "cpu":
+            os.nice(NICENESS)  # on Linux of this thread and of all that it starts
         model = load(card, self.task, device, threads, precision, engine)
         self.work = WorkMeter(model.lanes)
         name = serve.get_replica_context().replica_tag

@@ -1,7 +1,9 @@
 """What stands before Serve's queues, on the real application: uploads, headers, probes, gRPC."""
 
 import asyncio
+import os
 import re
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +17,8 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+from benchmarks.processes import titles, trees
+from deployments.model_deployment import NICENESS
 from serve_app.protocols.open_inference.protos.open_inference_pb2 import ServerLiveRequest, ServerLiveResponse
 from tests.photos import astronaut, jpeg
 from tests.served.conftest import UPLOAD_TIMEOUT_S, Addresses
@@ -149,6 +153,17 @@ def test_grpc_listens_on_loopback_only(addresses: Addresses) -> None:
     # As IPv4, or as IPv4 in IPv6's clothes, each in the kernel's byte order.
     assert listening
     assert listening <= {"0100007F", "0000000000000000FFFF00000100007F"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at threads in /proc")
+def test_models_give_way_to_what_refuses(service: str) -> None:
+    def niceness(name: str) -> int:
+        (process,) = (pid for pid, title in titles(trees([os.getpid()])).items() if title.endswith(name))
+        threads = (int(path.name) for path in Path(f"/proc/{process}/task").iterdir())
+        return max(os.getpriority(os.PRIO_PROCESS, thread) for thread in threads)
+
+    for model in ("MaskDetection", "InstanceSegmentation"):
+        assert niceness(model) == min(19, niceness("Ingress") + NICENESS)
 
 
 async def test_more_than_can_be_answered_is_refused_in_the_clients_protocol(service: str) -> None:
