@@ -1,8 +1,12 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from queue import Queue
+from threading import Thread
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -93,6 +97,40 @@ def test_the_exporter_of_the_environment(
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
     assert tracing.exporter() == name
+
+
+def test_spans_reach_a_collector_over_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    received: Queue[ExportTraceServiceRequest] = Queue()
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.put(ExportTraceServiceRequest.FromString(body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Collector) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "photos")
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+        tracing.stop()
+        tracing.start()
+        try:
+            with tracing.span("answer", CLIENT, attributes={"task": "mask_detection"}):
+                pass
+            (resource,) = received.get(timeout=20).resource_spans
+        finally:
+            tracing.stop()
+            server.shutdown()
+    names = {each.key: each.value.string_value for each in resource.resource.attributes}
+    assert names["service.name"] == "photos"
+    ((span,),) = (scope.spans for scope in resource.scope_spans)
+    assert span.name == "answer"
+    assert f"{span.trace_id.hex()}-{span.parent_span_id.hex()}" in CLIENT
 
 
 def test_an_exporter_that_is_not_installed_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

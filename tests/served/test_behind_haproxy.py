@@ -1,0 +1,100 @@
+"""``maskgraph serve --load``: HAProxy stands where Serve's own proxy does, and what is promised holds there too."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from tests.served.conftest import CONFIG, UPLOAD_TIMEOUT_S, free_port
+from tests.served.test_gate import HEAD, JPEG, PHOTO, talk
+
+pytestmark = pytest.mark.serve
+
+HAPROXYS_OWN = (8404, 9101)
+"""Ports of its statistics and metrics, which nothing here can move."""
+READY_S = 120
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Base URL of the embedded models behind HAProxy."""
+    for port in HAPROXYS_OWN:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                pytest.skip(f"port {port}, which HAProxy takes, is taken")
+    config = deepcopy(CONFIG)
+    port = free_port()
+    config["http_options"]["port"], config["grpc_options"]["port"] = port, free_port()
+    config["applications"][0]["args"] |= {"max_body_bytes": 16_000_000, "upload_timeout_s": UPLOAD_TIMEOUT_S}
+    folder = tmp_path_factory.mktemp("haproxy")
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    command = [str(Path(sys.executable).with_name("maskgraph")), "serve", str(folder / "config.yaml"), "--load"]
+    # Ray's sockets lie below this folder, and a socket's path may have 107 characters at most.
+    with tempfile.TemporaryDirectory(prefix="mg", dir="/tmp", ignore_cleanup_errors=True) as ray:
+        environment = {**os.environ, "RAY_ADDRESS": "local", "RAY_TMPDIR": ray}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:
+            try:
+                yield wait_until_ready(f"http://127.0.0.1:{port}", running)
+            finally:
+                running.send_signal(signal.SIGTERM)
+                running.wait(60)
+
+
+def wait_until_ready(url: str, running: subprocess.Popen[bytes]) -> str:
+    """The URL, once it answers; what was said fails the test where it does not."""
+    end = time.monotonic() + READY_S
+    while time.monotonic() < end and running.poll() is None:
+        try:
+            if httpx.get(f"{url}/readyz").status_code == 200:
+                return url
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.5)
+    running.kill()
+    said, _ = running.communicate()
+    pytest.fail(f"not ready: {said.decode(errors='replace')[-2000:]}")
+
+
+def test_photos_are_answered(behind: str) -> None:
+    answer = httpx.post(f"{behind}/analyze", content=PHOTO, headers=JPEG, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["images"][0]["faces"]
+
+
+@pytest.mark.parametrize("seconds", ["0.001", "1000000"])
+async def test_no_header_changes_the_deadline(behind: str, seconds: str) -> None:
+    headers = {"X-Request-Timeout-Seconds": seconds, "x-request-disconnect-disabled": "?1"}
+    async with httpx.AsyncClient(base_url=behind, timeout=60) as client:
+        assert (await client.post("/analyze", content=PHOTO, headers=headers | JPEG)).status_code == 200
+    stalled = f"{HEAD}X-Request-Timeout-Seconds: {seconds}\r\nContent-Length: 1000\r\n\r\nx".encode()
+    started = time.monotonic()
+    assert (await talk(behind, stalled)).startswith(b"HTTP/1.1 408")
+    assert time.monotonic() - started >= UPLOAD_TIMEOUT_S - 0.5
+
+
+async def test_stalled_uploads_hold_up_nobody(behind: str) -> None:
+    stalled = f"{HEAD}Content-Length: 1000\r\n\r\nx".encode()
+    uploads = [asyncio.create_task(talk(behind, stalled)) for _ in range(70)]
+    await asyncio.sleep(0.5)
+    async with httpx.AsyncClient(base_url=behind, timeout=60) as client:
+        assert (await client.post("/analyze", content=PHOTO, headers=JPEG)).status_code == 200
+        assert (await client.get("/livez")).status_code == 200
+    answers = await asyncio.gather(*uploads)
+    assert all(answer.startswith(b"HTTP/1.1 408") and b"upload_timeout" in answer for answer in answers)
+
+
+async def test_a_chunked_body_over_the_limit_is_refused_while_it_comes(behind: str) -> None:
+    chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
+    answer = await talk(behind, f"{HEAD}Transfer-Encoding: chunked\r\n\r\n".encode(), *[chunk] * 17)
+    assert answer.startswith(b"HTTP/1.1 413"), answer[:300]
