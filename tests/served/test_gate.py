@@ -64,7 +64,7 @@ async def test_an_offer_of_http_2_changes_nothing(service: str) -> None:
         assert answer.count(b"HTTP/1.1") == 1
 
 
-@pytest.mark.parametrize("seconds", ["0.001", "1000000", "0", "inf"])
+@pytest.mark.parametrize("seconds", ["0.001", "inf"])
 async def test_no_header_changes_the_deadline(service: str, seconds: str) -> None:
     headers = {
         "X-Request-Timeout-Seconds": seconds,

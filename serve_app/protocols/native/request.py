@@ -93,10 +93,12 @@ async def _from_form(request: Request, limits: Limits) -> tuple[list[Image], Ite
 
 
 def _from_part(data: bytes, filename: str | None) -> Image:
-    """A file of a form; a short text without a file's name is a path or URL whose file was to be sent."""
-    if filename is None and 0 < len(data) <= LONGEST_NAME and data.isascii() and (text := data.decode()).isprintable():
-        told = f"{text[:80]!r} is a text, not a file, and no path or URL is opened: send the file (curl -F image=@FILE)"
-        return ImageAnalysis(None, errors=[Failure("unreadable_image", told)])
+    """A file of a form; without a file's name, what reads as a path or URL is one whose file was to be sent."""
+    if filename is None and len(data) <= LONGEST_NAME and data.isascii() and (b"." in data or b"/" in data):
+        text = data.decode()
+        if text.isprintable():
+            told = f"{text[:80]!r} is no file, and no path or URL is opened: send the file (curl -F image=@FILE)"
+            return ImageAnalysis(None, errors=[Failure("unsupported_format", told)])
     return EncodedImage(data, filename)
 
 

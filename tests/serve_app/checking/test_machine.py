@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from deployments.models.card import EMBEDDED
 from serve_app import cli
 from serve_app.checking.machine import listens_at, missing_files, missing_gpus, taken_ports
+from tests.served.conftest import free_port
 
 ROOT = Path(__file__).parents[3]
 
@@ -66,8 +67,8 @@ def test_gpus_that_are_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("section", ["http_options", "grpc_options"])
 def test_a_port_that_is_taken(section: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()  # none that a connection of another test may be given once it is free again
+    with socket.create_server(("127.0.0.1", port)):
         config = on_loopback() | {section: {"host": "127.0.0.1", "port": port}}
         (problem,) = taken_ports(config)
     assert problem.path == (section, "port")

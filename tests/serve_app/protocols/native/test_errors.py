@@ -71,9 +71,9 @@ BAD: dict[str, tuple[dict[str, Any], int, str, str]] = {
             "content": b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\nphoto.jpg\r\n--b--\r\n',
             "headers": {"Content-Type": "multipart/form-data; boundary=b"},
         },
-        400,
-        "unreadable_image",
-        "'photo.jpg' is a text, not a file",
+        415,
+        "unsupported_format",
+        "'photo.jpg' is no file",
     ),
     "unknown option": (
         {"content": PHOTO, "headers": JPEG, "params": {"thresold": 1}},
