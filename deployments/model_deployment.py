@@ -42,7 +42,7 @@ class ModelDeployment(Replica):
         engine: EngineName = "auto",
     ) -> None:
         tracing.start()
-        if choose_device(device).type == "cpu":
+        if choose_device(device).type == "cpu" and hasattr(os, "nice"):
             os.nice(NICENESS)  # on Linux of this thread and of all that it starts
         model = load(card, self.task, device, threads, precision, engine)
         self.work = WorkMeter(model.lanes)

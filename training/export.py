@@ -40,8 +40,7 @@ def main() -> None:
     parser.add_argument("name", nargs="?", choices=[*FILES, "all"], default="all", help="of the model")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--weights", choices=["last", "averaged"], default="averaged")
-    share = "of the trained weights; the rest is of those that are there"
-    parser.add_argument("--share", type=float, default=1.0, help=share)
+    parser.add_argument("--share", type=float, default=1.0, help="of the trained weights; the rest stays as it was")
     arguments = parser.parse_args()
     for name in FILES if arguments.name == "all" else [arguments.name]:
         target = EMBEDDED / f"{name}.safetensors"

@@ -1,12 +1,10 @@
 """One real Serve application for the whole session: start-up is dear, so tests vary the request."""
 
 import os
-import random
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -17,16 +15,7 @@ import pytest
 import yaml
 
 from benchmarks.processes import processes, titles, trees
-
-
-def free_port() -> int:
-    """None of those that systems give to connections and to who asks for any: Ray takes many of them meanwhile."""
-    for port in random.sample(range(20_000, 32_000), 1000):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise OSError("no free port")
-
+from tests.ports import free_port
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "serve_config.yaml").read_text(encoding="utf-8"))
 """The default application's; its services and its gate are served here, too."""

@@ -1,9 +1,7 @@
 """``maskgraph serve --load``: HAProxy stands where Serve's own proxy does, and what is promised holds there too."""
 
-import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,23 +14,21 @@ import httpx
 import pytest
 import yaml
 
-from tests.served.conftest import CONFIG, UPLOAD_TIMEOUT_S, free_port
-from tests.served.test_gate import HEAD, JPEG, PHOTO, talk
+from tests.ports import free_port
+from tests.served import uploads
+from tests.served.conftest import CONFIG, UPLOAD_TIMEOUT_S
+from tests.served.uploads import JPEG, PHOTO
 
 pytestmark = pytest.mark.serve
 
-HAPROXYS_OWN = (8404, 9101)
-"""Ports of its statistics and metrics, which nothing here can move."""
+HAPROXYS_OWN = ("RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_HAPROXY_METRICS_PORT")
+"""Variables that say where it tells of itself."""
 READY_S = 120
 
 
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Base URL of the embedded models behind HAProxy."""
-    for port in HAPROXYS_OWN:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                pytest.skip(f"port {port}, which HAProxy takes, is taken")
     config = deepcopy(CONFIG)
     port = free_port()
     config["http_options"]["port"], config["grpc_options"]["port"] = port, free_port()
@@ -43,6 +39,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     # Ray's sockets lie below this folder, and a socket's path may have 107 characters at most.
     with tempfile.TemporaryDirectory(prefix="mg", dir="/tmp", ignore_cleanup_errors=True) as ray:
         environment = {**os.environ, "RAY_ADDRESS": "local", "RAY_TMPDIR": ray}
+        environment |= {name: str(free_port()) for name in HAPROXYS_OWN}
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:
             try:
                 yield wait_until_ready(f"http://127.0.0.1:{port}", running)
@@ -73,27 +70,12 @@ def test_photos_are_answered(behind: str) -> None:
 
 
 async def test_no_header_changes_the_deadline(behind: str) -> None:
-    headers = {"X-Request-Timeout-Seconds": "0.001", "x-request-disconnect-disabled": "?1"}
-    async with httpx.AsyncClient(base_url=behind, timeout=60) as client:
-        assert (await client.post("/analyze", content=PHOTO, headers=headers | JPEG)).status_code == 200
-    stalled = f"{HEAD}X-Request-Timeout-Seconds: 0.001\r\nContent-Length: 1000\r\n\r\nx".encode()
-    started = time.monotonic()
-    assert (await talk(behind, stalled)).startswith(b"HTTP/1.1 408")
-    assert time.monotonic() - started >= UPLOAD_TIMEOUT_S - 0.5
+    await uploads.no_header_changes_the_deadline(behind)
 
 
-async def test_stalled_uploads_hold_up_nobody(behind: str) -> None:
-    stalled = f"{HEAD}Content-Length: 1000\r\n\r\nx".encode()
-    uploads = [asyncio.create_task(talk(behind, stalled)) for _ in range(70)]
-    await asyncio.sleep(0.5)
-    async with httpx.AsyncClient(base_url=behind, timeout=60) as client:
-        assert (await client.post("/analyze", content=PHOTO, headers=JPEG)).status_code == 200
-        assert (await client.get("/livez")).status_code == 200
-    answers = await asyncio.gather(*uploads)
-    assert all(answer.startswith(b"HTTP/1.1 408") and b"upload_timeout" in answer for answer in answers)
+async def test_stalled_uploads_end_and_hold_up_nobody(behind: str) -> None:
+    await uploads.stalled_uploads_end_and_hold_up_nobody(behind)
 
 
 async def test_a_chunked_body_over_the_limit_is_refused_while_it_comes(behind: str) -> None:
-    chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
-    answer = await talk(behind, f"{HEAD}Transfer-Encoding: chunked\r\n\r\n".encode(), *[chunk] * 17)
-    assert answer.startswith(b"HTTP/1.1 413"), answer[:300]
+    await uploads.a_chunked_body_over_the_limit_is_refused_while_it_comes(behind)

@@ -4,8 +4,6 @@ import asyncio
 import os
 import re
 import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -20,34 +18,11 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from benchmarks.processes import titles, trees
 from deployments.model_deployment import NICENESS
 from serve_app.protocols.open_inference.protos.open_inference_pb2 import ServerLiveRequest, ServerLiveResponse
-from tests.photos import astronaut, jpeg
-from tests.served.conftest import UPLOAD_TIMEOUT_S, Addresses
+from tests.served import uploads
+from tests.served.conftest import Addresses
+from tests.served.uploads import HEAD, JPEG, PHOTO, talk
 
 pytestmark = pytest.mark.serve
-
-PHOTO = jpeg(astronaut())
-JPEG = {"Content-Type": "image/jpeg"}
-HEAD = "POST /analyze HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
-
-
-async def talk(url: str, *pieces: bytes, pause_s: float = 0.0) -> bytes:
-    """Send pieces over a socket, wait between them, and read one answer and what comes with it."""
-    host, port = url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    try:
-        for piece in pieces:
-            writer.write(piece)
-            await writer.drain()
-            await asyncio.sleep(pause_s)
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
-        length = re.search(rb"content-length: ([0-9]+)", head, re.IGNORECASE)
-        assert length, head
-        answer = head + await reader.readexactly(int(length[1]))
-        with suppress(TimeoutError):  # of an answer too many
-            answer += await asyncio.wait_for(reader.read(1000), 0.2)
-        return answer
-    finally:
-        writer.close()
 
 
 async def test_an_offer_of_http_2_changes_nothing(service: str) -> None:
@@ -64,37 +39,16 @@ async def test_an_offer_of_http_2_changes_nothing(service: str) -> None:
         assert answer.count(b"HTTP/1.1") == 1
 
 
-@pytest.mark.parametrize("seconds", ["0.001", "inf"])
-async def test_no_header_changes_the_deadline(service: str, seconds: str) -> None:
-    headers = {
-        "X-Request-Timeout-Seconds": seconds,
-        "x-request-disconnect-disabled": "?1",
-        "Content-Type": "image/jpeg",
-    }
-    async with httpx.AsyncClient(base_url=service, timeout=60) as client:
-        assert (await client.post("/analyze", content=PHOTO, headers=headers | JPEG)).status_code == 200
-    stalled = f"{HEAD}X-Request-Timeout-Seconds: {seconds}\r\nContent-Length: 1000\r\n\r\nx".encode()
-    started = time.monotonic()
-    assert (await talk(service, stalled)).startswith(b"HTTP/1.1 408")
-    assert time.monotonic() - started >= UPLOAD_TIMEOUT_S - 0.5
+async def test_no_header_changes_the_deadline(service: str) -> None:
+    await uploads.no_header_changes_the_deadline(service)
 
 
 async def test_stalled_uploads_end_and_hold_up_nobody(service: str) -> None:
-    stalled = f"{HEAD}Content-Length: 1000\r\n\r\nx".encode()
-    uploads = [asyncio.create_task(talk(service, stalled)) for _ in range(70)]
-    await asyncio.sleep(0.5)
-    async with httpx.AsyncClient(base_url=service, timeout=60) as client:
-        photo = await client.post("/analyze", content=PHOTO, headers=JPEG)
-        assert photo.status_code == 200
-        assert (await client.get("/livez")).status_code == 200
-    answers = await asyncio.gather(*uploads)
-    assert all(answer.startswith(b"HTTP/1.1 408") and b"upload_timeout" in answer for answer in answers)
+    await uploads.stalled_uploads_end_and_hold_up_nobody(service)
 
 
 async def test_a_chunked_body_over_the_limit_is_refused_while_it_comes(service: str) -> None:
-    chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
-    answer = await talk(service, f"{HEAD}Transfer-Encoding: chunked\r\n\r\n".encode(), *[chunk] * 17)
-    assert answer.startswith(b"HTTP/1.1 413"), answer[:300]
+    await uploads.a_chunked_body_over_the_limit_is_refused_while_it_comes(service)
 
 
 @pytest.mark.parametrize("given", ["mine", "a=b:c", "\xe9"])

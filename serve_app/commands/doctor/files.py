@@ -46,16 +46,17 @@ def clean_cache() -> int:
 
 def config(file: Path) -> Iterator[Finding]:
     """What ``maskgraph serve`` would refuse it for, and whether its weights are what its cards say."""
-    problems = check_file(file, [missing_files, missing_gpus])
+    unsound = check_file(file)
+    problems = unsound or check_file(file, [missing_files, missing_gpus])
     for problem in problems:
         yield Finding("config", "wrong", located(file, problem), "docs/operations.md, What goes wrong at a start")
-    taken = [] if problems else check_file(file, [taken_ports])
+    taken = [] if unsound else check_file(file, [taken_ports])
     for problem in taken:
         mend = "all is well if it is this service that runs; a second one needs other ports"
         yield Finding("config", "warning", located(file, problem), mend)
     if not problems and not taken:
         yield ok("config", f"{file}, its files, GPUs and ports")
-    if not check_file(file):
+    if not unsound:
         yield from _weights(file)
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from deployments.models.card import EMBEDDED
 from serve_app import cli
 from serve_app.checking.machine import listens_at, missing_files, missing_gpus, taken_ports
-from tests.served.conftest import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 

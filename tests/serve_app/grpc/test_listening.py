@@ -11,7 +11,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub, add_HealthServicer_to_ser
 from ray.serve._private import default_impl
 
 from serve_app.grpc.listening import CERTIFICATE, HOST, KEY, add_address, listen_as_configured
-from tests.served.conftest import free_port
+from tests.ports import free_port
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse
 
 from serve_app.http.gate import Gate
 from serve_app.refusals import write_refusal
-from tests.served.conftest import free_port
+from tests.ports import free_port
 
 
 @pytest.fixture
